@@ -3,6 +3,7 @@
 
 Invariants: names are bytes without `/` and NUL and are never empty, `.` or `..`; `Directory.entries` may be in any
 order (every writer sorts); two names that hold the *same object* are hard links to it, so leaves compare by identity.
+A directory has one name only.
 Trees as values are compared by their dump text.
 
 Out of scope: the overlayfs rewriting an image needs (stubs, escaped xattrs); see `_overlay`.
@@ -13,6 +14,7 @@ Out of scope: the overlayfs rewriting an image needs (stubs, escaped xattrs); se
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 Xattrs = tuple[tuple[bytes, bytes], ...]
@@ -74,8 +76,14 @@ class Socket(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Directory(Node):
+    """`links` marks names that are further names of a node whose own place is elsewhere; it decides only where an
+    image stores (and numbers) a hard-linked node. Its place is its first unmarked name in `walk` order, or else its
+    first name.
+    """
+
     mode: int = 0o755
     entries: Mapping[bytes, Node] = field(default_factory=dict)
+    links: AbstractSet[bytes] = frozenset()
 
 
 def walk(root: Directory) -> Iterator[tuple[bytes, Node]]:

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""The `powernode` command: the only code that prints or exits.
+
+One file per verb, found through the table below and imported only when its verb is called: a short command must not pay
+for the long ones. Every verb module has a `COMMAND` (options and help as data) and `run(arguments) -> exit status`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from powernode.base.errors import PowernodeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+GROUPS: dict[str, tuple[str, dict[str, str]]] = {
+    "verity": (
+        "fs-verity digests of files",
+        {
+            "digest": "compute the fs-verity digest of files",
+            "enable": "make files immutable and verified by the kernel",
+            "measure": "ask the kernel for the digest it enforces",
+            "kernels": "show and race the hash kernels of this machine",
+        },
+    ),
+    "composefs": (
+        "verified file system images",
+        {
+            "create": "make an image from a directory or a dump",
+            "ls": "list the files in an image",
+            "dump": "print an image as dump text",
+            "objects": "list the objects an image needs",
+            "missing-objects": "list the objects a store lacks",
+            "digest": "print the fs-verity digest of images",
+            "merge": "merge modules' trees into one root",
+            "explain": "say which module gives a path and who lost it",
+            "mount": "mount an image over its objects",
+            "fsck": "check an object store",
+            "gc": "remove objects no image needs",
+        },
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except PowernodeError as error:
+        _report(error, words)
+        return error.exit_status
+    except BrokenPipeError:
+        # The reader has gone. Python would complain again while it flushes at exit; give it somewhere to flush to.
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        print(f"powernode: {where}{error.strerror or error}", file=sys.stderr)
+        return 4
+    except KeyboardInterrupt:
+        return 130
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0 if words else 2
+    if words[0] == "--version":
+        return _version()
+    group = _choose(words[0], GROUPS, "powernode")
+    verbs = GROUPS[group][1]
+    if len(words) == 1 or words[1] in ("-h", "--help", "help"):
+        print(_group_help(group))
+        return 0 if len(words) > 1 else 2
+    verb = _choose(words[1], verbs, f"powernode {group}")
+    from importlib import import_module
+
+    module = import_module(f"powernode.cli.{group}.{verb.replace('-', '_')}")
+    arguments = module.COMMAND.parse(words[2:])
+    if arguments is None:
+        print(module.COMMAND.help_text())
+        return 0
+    status: int = module.run(arguments)
+    return status
+
+
+def _choose(word: str, among: dict[str, object] | dict[str, str] | dict[str, tuple[str, dict[str, str]]], prefix: str) -> str:
+    if word in among:
+        return word
+    from difflib import get_close_matches
+
+    from powernode.base.errors import OperatorError
+
+    near = get_close_matches(word, among, 1)
+    raise OperatorError(
+        "cli.verb",
+        f"`{prefix} {word}` does not exist",
+        expected=", ".join(among),
+        hint=f"did you mean `{prefix} {near[0]}`?" if near else f"see `{prefix} --help`",
+    )
+
+
+def _overview() -> str:
+    lines = ["usage: powernode GROUP VERB [options]", ""]
+    for group, (summary, verbs) in GROUPS.items():
+        lines += [f"{group}: {summary}", *(f"  {group} {verb:16} {text}" for verb, text in verbs.items()), ""]
+    lines += ["powernode GROUP VERB --help explains one verb.", "powernode --version says which library is in use."]
+    return "\n".join(lines)
+
+
+def _group_help(group: str) -> str:
+    summary, verbs = GROUPS[group]
+    listed = "\n".join(f"  {verb:16} {text}" for verb, text in verbs.items())
+    return f"usage: powernode {group} VERB [options]\n\n{summary}\n\n{listed}\n\npowernode {group} VERB --help explains one verb."
+
+
+def _version() -> int:
+    from powernode import __version__, native
+
+    print(f"powernode {__version__}\nC library: {native.reason()}")
+    return 0
+
+
+def _report(error: PowernodeError, words: list[str]) -> None:
+    if "--json" in words:
+        import json
+
+        print(json.dumps({"error": error.as_dict()}), file=sys.stderr)
+        return
+    print(f"powernode: {error.message}", file=sys.stderr)
+    for label, text in (("expected", error.expected), ("found", error.found), ("try", error.hint)):
+        if text is not None:
+            print(f"  {label}: {text}", file=sys.stderr)
+    print(f"  code: {error.code}", file=sys.stderr)

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: MIT
+"""Write many objects, make them durable together, and only then give them their names.
+
+Invariants: an object's name never stands for incomplete or wrong content, whatever instant the power fails at; a batch
+that fails leaves no temporary file, and no name of its own before everything was durable; `add_fd` and `add_bytes` may
+be called from several threads at once.
+
+How: every object is written under a temporary name in a directory of the batch, which the living batch keeps locked.
+`commit` then (1) makes all content durable with one syncfs, (2) seals every file where the filesystem can and lets the
+kernel's digest confirm the name, (3) makes the seals durable, (4) renames, (5) makes the names durable. An fsync per
+object would cost a device flush each, which is what makes large stores slow to fill; a small batch does use fsync,
+because syncfs also waits for what everybody else has written.
+
+Out of scope: removing objects; who needs them.
+
+    with store.batch() as batch:
+        batch.add_fd(fd, digest)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+from collections.abc import Callable
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from powernode.base.errors import InternalError, OperatorError
+from powernode.composefs._object_errors import on_this_machine
+from powernode.composefs._object_files import make_locked_folder, remove_folder, seal_object, sync_folder, wrong_digest
+from powernode.composefs._object_names import object_path
+from powernode.linux import files
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+OBJECT_MODE = 0o644
+_FSYNC_AT_MOST = 4
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many are done, and how many there are."""
+
+
+class Batch:
+    """Use as a context manager: leaving it commits, an exception in it abandons everything."""
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        digest_fd: Callable[[int], bytes] | None,
+        seal: bool,
+        jobs: int,
+        progress: Progress | None,
+    ) -> None:
+        self.written = 0
+        self.skipped = 0
+        self.sealed = 0
+        self.size_bytes = 0
+        self._root = root
+        self._digest_fd = digest_fd
+        self._seal = seal
+        self._jobs = max(1, jobs)
+        self._progress = progress
+        self._pending: dict[bytes, str] = {}
+        self._numbers = itertools.count()
+        self._open = True
+        self._counting = Lock()
+        with on_this_machine("open the object store", root):
+            self._root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                # Shared with other batches; gc takes it exclusively, so what a batch found present stays present.
+                fcntl.flock(self._root_fd, fcntl.LOCK_SH)
+                self._folder, self._folder_fd = make_locked_folder(root)
+            except BaseException:
+                os.close(self._root_fd)
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and self._open:
+            self.commit()
+        else:
+            self.abandon()
+
+    def has(self, digest: bytes) -> bool:
+        """Whether the store holds the object or this batch will add it."""
+        return digest in self._pending or os.path.lexists(f"{self._root}/{object_path(digest)}")
+
+    def add_fd(self, fd: int, digest: bytes | None = None, *, recompute: bool = True) -> bytes:
+        """Add the content of `fd` from its start; returns its digest.
+
+        An object that is there already is skipped. Where the kernel does not measure the copy, `digest_fd` does, unless
+        `recompute` is false: that is for callers who have just computed `digest` from the same open file.
+        """
+        return self._add(lambda copy: files.copy(fd, copy), digest, recompute)
+
+    def add_bytes(self, data: bytes, digest: bytes | None = None, *, recompute: bool = True) -> bytes:
+        """Add `data`; otherwise as `add_fd`."""
+
+        def write(copy: int) -> int:
+            files.write_all(copy, data)
+            return len(data)
+
+        return self._add(write, digest, recompute)
+
+    def commit(self) -> None:
+        """Make everything durable and visible, in this order; ends the batch."""
+        if not self._open:
+            raise InternalError("composefs.store.batch-over", "the batch is over already")
+        try:
+            if self._pending:
+                with on_this_machine("write to the object store", self._root):
+                    self._publish()
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Remove what was not committed; ends the batch. Calling it again does nothing."""
+        if not self._open:
+            return
+        self._open = False
+        try:
+            with on_this_machine("clean up in the object store", self._root):
+                remove_folder(self._folder)
+        finally:
+            os.close(self._folder_fd)
+            os.close(self._root_fd)
+
+    def _add(self, fill: Callable[[int], int], digest: bytes | None, recompute: bool) -> bytes:
+        if not self._open:
+            raise InternalError("composefs.store.batch-over", "the batch is over already")
+        if digest is not None and self.has(digest):
+            self._count(None)
+            return digest
+        temporary = f"{self._folder}/{next(self._numbers)}"
+        with on_this_machine("write to the object store", self._root):
+            copy = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OBJECT_MODE)
+            try:
+                os.fchmod(copy, OBJECT_MODE)  # whatever the umask
+                size = fill(copy)
+                if digest is None or (recompute and not self._seal):
+                    digest = self._computed(copy, digest)
+            except BaseException:
+                os.unlink(temporary)
+                raise
+            finally:
+                os.close(copy)
+            # Two threads may have written the same object; the first one to get here keeps its file.
+            if self.has(digest) or self._pending.setdefault(digest, temporary) != temporary:
+                os.unlink(temporary)
+                self._count(None)
+            else:
+                self._count(size)
+        return digest
+
+    def _count(self, size: int | None) -> None:
+        with self._counting:
+            if size is None:
+                self.skipped += 1
+            else:
+                self.written += 1
+                self.size_bytes += size
+
+    def _computed(self, copy: int, expected: bytes | None) -> bytes:
+        if self._digest_fd is None:
+            raise OperatorError(
+                "composefs.store.no-digest",
+                "nobody can compute the object's digest here",
+                expected="a filesystem with fs-verity and a digest to check, or a digest function",
+            )
+        computed = self._digest_fd(copy)
+        if expected is not None and computed != expected:
+            raise wrong_digest(expected, computed)
+        return computed
+
+    def _publish(self) -> None:
+        few = len(self._pending) <= _FSYNC_AT_MOST
+        self._sync_content(few)
+        if self._seal:
+            self._seal_all()
+            self._sync_content(few)
+        folders = set()
+        for done, (digest, temporary) in enumerate(self._pending.items(), 1):
+            path = object_path(digest)
+            if path[:2] not in folders:
+                folders.add(path[:2])
+                os.makedirs(f"{self._root}/{path[:2]}", 0o755, exist_ok=True)
+            os.rename(temporary, f"{self._root}/{path}")
+            self._tell("name", done)
+        if few:
+            for folder in sorted(folders):
+                sync_folder(f"{self._root}/{folder}")
+            os.fsync(self._root_fd)
+        else:
+            files.syncfs(self._root_fd)
+
+    def _sync_content(self, few: bool) -> None:
+        if not few:
+            files.syncfs(self._root_fd)
+            return
+        for temporary in self._pending.values():
+            fd = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def _seal_all(self) -> None:
+        items = list(self._pending.items())
+        if self._jobs == 1 or len(items) == 1:
+            for done, (digest, temporary) in enumerate(items, 1):
+                seal_object(temporary, digest)
+                self._tell("seal", done)
+        else:
+            from concurrent.futures import ThreadPoolExecutor
+
+            with ThreadPoolExecutor(self._jobs) as pool:  # the ioctl hashes in the kernel, without the interpreter
+                for done, _ in enumerate(pool.map(lambda item: seal_object(item[1], item[0]), items), 1):
+                    self._tell("seal", done)
+        self.sealed = len(items)
+
+    def _tell(self, what: str, done: int) -> None:
+        if self._progress is not None:
+            self._progress(what, done, len(self._pending))

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""A directory on disk as a composefs image or dump text, and its files into an object store on the way.
+
+What the reference tool makes of the same directory, byte for byte: files of up to 64 bytes live in the image, larger ones
+are named by their digest, every name counts as a file of its own (`hardlinks=True` keeps names of one inode together).
+The walk, reading and hashing run in `threads` threads; small files are hashed many at a time.
+
+    image = image_of("/srv/root")
+    image = image_of("/srv/root", store=ObjectStore("/srv/objects"))
+"""
+
+from __future__ import annotations
+
+import os
+
+from powernode import native
+from powernode.base.errors import OperatorError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from powernode.composefs.store import Batch, ObjectStore
+    from powernode.native import Library
+
+    Progress = Callable[[int, int], None]
+    """Called about ten times a second with the files and bytes done so far."""
+
+_IMAGE, _DUMP = 0, 1
+_NO_XATTRS, _USER_XATTRS, _NO_DEVICES, _EPOCH, _HARDLINKS = 1, 2, 4, 8, 16
+_POLL_S = 0.1
+
+
+class ScanOptions:
+    """What to leave out. `xattrs`: all, user (only user.*) or none; `epoch`: all times zero."""
+
+    __slots__ = ("devices", "epoch", "hardlinks", "xattrs")
+
+    def __init__(self, *, xattrs: str = "all", devices: bool = True, epoch: bool = False, hardlinks: bool = False) -> None:
+        if xattrs not in ("all", "user", "none"):
+            raise OperatorError("scan.xattrs", "unknown choice of xattrs", expected="all, user or none", found=repr(xattrs))
+        self.xattrs = xattrs
+        self.devices = devices
+        self.epoch = epoch
+        self.hardlinks = hardlinks
+
+    @property
+    def flags(self) -> int:
+        return (
+            {"all": 0, "user": _USER_XATTRS, "none": _NO_XATTRS}[self.xattrs]
+            | (0 if self.devices else _NO_DEVICES)
+            | (_EPOCH if self.epoch else 0)
+            | (_HARDLINKS if self.hardlinks else 0)
+        )
+
+
+def image_of(
+    directory: str | bytes | os.PathLike[str],
+    options: ScanOptions | None = None,
+    *,
+    threads: int = 0,
+    min_version: int = 0,
+    max_version: int = 1,
+    store: ObjectStore | None = None,
+    progress: Progress | None = None,
+) -> bytes:
+    """The image of a directory; with a store, every object it needs is in there, durable, before this returns."""
+    return _scan(directory, _IMAGE, options, threads, (min_version, max_version), store, progress)
+
+
+def dump_of(
+    directory: str | bytes | os.PathLike[str],
+    options: ScanOptions | None = None,
+    *,
+    threads: int = 0,
+    progress: Progress | None = None,
+) -> bytes:
+    """The dump text of a directory."""
+    return _scan(directory, _DUMP, options, threads, (0, 1), None, progress)
+
+
+def _scan(
+    directory: str | bytes | os.PathLike[str],
+    what: int,
+    options: ScanOptions | None,
+    threads: int,
+    versions: tuple[int, int],
+    store: ObjectStore | None,
+    progress: Progress | None,
+) -> bytes:
+    options = options or ScanOptions()
+    library = native.library()
+    if library is None:
+        from powernode.composefs import _scan_facade
+
+        return _scan_facade.scan(directory, what == _DUMP, options, versions, store, progress)
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if store is None:
+            return _call(library, fd, what, options, threads, versions, (-1, -1), progress)
+        with store.batch(jobs=threads or os.cpu_count() or 1) as batch:
+            result = _call(library, fd, what, options, threads, versions, _places(batch), progress)
+            batch.adopt()
+        return result
+    finally:
+        os.close(fd)
+
+
+def _places(batch: Batch) -> tuple[int, int]:
+    return batch.root_fd, batch.folder_fd
+
+
+def _call(
+    library: Library,
+    fd: int,
+    what: int,
+    options: ScanOptions,
+    threads: int,
+    versions: tuple[int, int],
+    places: tuple[int, int],
+    progress: Progress | None,
+) -> bytes:
+    from powernode.native.results import Failure, NativeBuffer
+
+    failure = Failure()
+    counters = bytearray(24)
+    with NativeBuffer(library) as result:
+        arguments = (fd, what, options.flags, threads, *versions, *places, counters, result.handle, failure.handle)
+        if progress is None:
+            status = library.call("pn_composefs_from_directory", *arguments)
+        else:
+            status = _watched(library, arguments, counters, progress)
+        if status < 0:
+            raise failure.error(status, "entry", "scan")
+        return bytes(result.view())
+
+
+def _watched(library: Library, arguments: tuple[int | bytearray, ...], counters: bytearray, progress: Progress) -> int:
+    """The call in a thread of its own, so that this one can report and be interrupted."""
+    from struct import unpack_from
+    from threading import Thread
+
+    status: list[int] = []
+    worker = Thread(target=lambda: status.append(library.call("pn_composefs_from_directory", *arguments)))
+    worker.start()
+    try:
+        while worker.is_alive():
+            worker.join(_POLL_S)
+            progress(*unpack_from("QQ", counters))
+    except BaseException:
+        counters[16] = 1  # asks the threads to stop; their memory must not go before they do
+        worker.join()
+        raise
+    return status[0]

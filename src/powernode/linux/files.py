@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""Move file content and make it durable with as little work as the filesystem allows.
+
+Invariants: `copy` leaves the destination equal to the source from offset 0 and both offsets undefined; it tries a
+reflink, then a copy inside the kernel, then reads and writes, and falls through only for reasons that mean "not here".
+
+Out of scope: names, temporary files, verity; the errors are plain `OSError`, the callers know what they attempted.
+
+    copy(source_fd, destination_fd)
+    syncfs(directory_fd)
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+
+__all__ = ["copy", "syncfs", "try_lock"]
+
+_FICLONE = 0x40049409
+_CHUNK = 1 << 20
+_MAX_RANGE = 1 << 30
+# EINVAL: offsets or file types the method does not take; ETXTBSY: swap files; EPERM: sealed or immutable sources.
+_NOT_HERE = frozenset(
+    (errno.EOPNOTSUPP, errno.EXDEV, errno.ENOTTY, errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.ETXTBSY)
+)
+
+
+def copy(source: int, destination: int) -> int:
+    """Copy the whole of `source` over the empty file `destination`; returns the number of bytes."""
+    try:
+        fcntl.ioctl(destination, _FICLONE, source)
+    except OSError as error:
+        if error.errno not in _NOT_HERE:
+            raise
+    else:
+        return os.fstat(destination).st_size
+    return _copy_in_kernel(source, destination)
+
+
+def _copy_in_kernel(source: int, destination: int) -> int:
+    done = 0
+    try:
+        while count := os.copy_file_range(source, destination, _MAX_RANGE, done, done):
+            done += count
+    except OSError as error:
+        if error.errno not in _NOT_HERE or done:
+            raise
+    # Nothing copied may also mean a file that has its size only while it is read (procfs, some FUSE): ask by reading.
+    return done if done else _copy_by_reading(source, destination)
+
+
+def _copy_by_reading(source: int, destination: int) -> int:
+    done = 0
+    while chunk := os.pread(source, _CHUNK, done):
+        write_all(destination, chunk, done)
+        done += len(chunk)
+    return done
+
+
+def write_all(fd: int, data: bytes | memoryview, offset: int = 0) -> None:
+    """`pwrite` until everything is written."""
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(fd, view, offset)
+        view = view[count:]
+        offset += count
+
+
+def syncfs(fd: int) -> None:
+    """Make everything on the filesystem of `fd` durable; since Linux 5.8 a failed write-back is reported here."""
+    from powernode.linux._syscall import check, libc
+
+    check(libc.syncfs(fd))
+
+
+def try_lock(fd: int) -> bool:
+    """Take the exclusive advisory lock of `fd` without waiting; the kernel drops it when the descriptor is closed."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: MIT
+"""manifest: what a module says about itself, as pure values: globs, effective priority.
+
+May use base only; composefs takes the matchers made here through its own Protocol and never imports this package.
+"""

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""The hash kernels of the C library: which there are, which this CPU can run, how fast each is, and choosing one.
+
+For benchmarks and for people who tune. The library chooses by itself (a race of well under a millisecond before long
+work); `use` fixes the choice for the whole process.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+
+from powernode import native
+from powernode.base.errors import MachineError, OperatorError
+
+ROUNDS = 5
+_ALGORITHMS = {1: "sha256", 2: "sha512"}
+
+
+class Kernel:
+    __slots__ = ("algorithm", "bytes_per_second", "in_use", "name", "usable")
+
+    def __init__(self, name: str, algorithm: str, usable: bool, in_use: bool) -> None:
+        self.name = name
+        self.algorithm = algorithm
+        self.usable = usable
+        self.in_use = in_use
+        self.bytes_per_second = 0.0
+
+    def as_dict(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def _library() -> native.Library:
+    library = native.library()
+    if library is None:
+        raise MachineError("verity.no-kernels", "there are no hash kernels without the C library", found=native.reason())
+    return library
+
+
+def kernels() -> list[Kernel]:
+    library = _library()
+    found: list[Kernel] = []
+    while True:
+        name, algorithm = bytearray(32), bytearray(4)
+        state = library.call("pn_verity_kernel", len(found), name, algorithm)
+        if state < 0:
+            return found
+        number: int = struct.unpack("I", algorithm)[0]
+        found.append(Kernel(bytes(name).rstrip(b"\0").decode(), _ALGORITHMS[number], state > 0, state == 2))
+
+
+def use(name: str | None) -> None:
+    """Hashes with this kernel from now on, in the whole process; None lets the library choose again."""
+    if name is not None and name not in [kernel.name for kernel in kernels() if kernel.usable]:
+        usable = ", ".join(kernel.name for kernel in kernels() if kernel.usable)
+        raise OperatorError("verity.kernel", "this kernel cannot be used here", expected=usable, found=name)
+    _library().call("pn_verity_use_kernel", None if name is None else name.encode() + b"\0")
+
+
+def race(kib: int, block_size: int = 4096) -> list[Kernel]:
+    """Every kernel with its rate over `kib` KiB of warm data, best of a few rounds; the library's own choice is kept."""
+    library = _library()
+    for number in _ALGORITHMS:
+        library.call("pn_verity_calibrate", number)
+    found = kernels()
+    blocks = kib * 1024 // block_size
+    data, out = bytes(range(256)) * (kib * 4), bytearray(64 * blocks)
+    try:
+        for kernel in found:
+            if kernel.usable:
+                use(kernel.name)
+                number = next(key for key, value in _ALGORITHMS.items() if value == kernel.algorithm)
+                kernel.bytes_per_second = max(_rate(library, number, block_size, data, blocks, out) for _ in range(ROUNDS))
+    finally:
+        use(None)
+        for kernel in found:
+            if kernel.in_use:
+                use(kernel.name)
+    return found
+
+
+def _rate(library: native.Library, algorithm: int, block_size: int, data: bytes, blocks: int, out: bytearray) -> float:
+    repeats, before = 0, time.perf_counter()
+    while True:
+        library.call("pn_verity_blocks", algorithm, block_size, data, blocks, out)
+        repeats += 1
+        taken = time.perf_counter() - before
+        if taken > 0.02:
+            return repeats * blocks * block_size / taken
