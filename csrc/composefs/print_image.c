@@ -10,7 +10,7 @@
 
 /* What an image may say in text. Shared xattrs, hard links and deep paths let a crafted image of some kilobytes unfold
  * to gigabytes; an honest one of any size stays below twice its own size, a small one below the constant part. */
-#define TEXT_FACTOR 32u
+#define TEXT_FACTOR 16u
 #define TEXT_BASE (UINT64_C(16) << 20)
 
 int32_t pn_composefs_text_from_image(const uint8_t *image, uint64_t size, uint32_t what, const char *filters,

@@ -27,11 +27,13 @@ int32_t pn_print_ls(struct pn_view *view, struct pn_text *text)
     const struct pn_view_entry *entry = &view->entry;
     struct pn_path path = {0};
     int32_t status = 0;
+    view->bare_links = 1;
     while (status == 0 && (status = pn_view_next(view)) == 1) {
         status = pn_path_follow(&path, entry, PN_ESCAPE_PATH, text->failure);
         if (status != 0 || entry->depth == 0)
             continue;
-        uint64_t worst = path.size + PN_ESCAPED_MAX * (uint64_t)entry->payload_size + PN_ESCAPED_SLACK + 16;
+        uint64_t payload_size = entry->is_link ? 0 : entry->payload_size;
+        uint64_t worst = path.size + PN_ESCAPED_MAX * payload_size + PN_ESCAPED_SLACK + 16;
         uint8_t *out = pn_text_room(text, worst, entry->inode.offset, &status);
         if (out == NULL)
             continue;

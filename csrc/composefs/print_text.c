@@ -77,14 +77,20 @@ uint8_t *pn_put_escaped_slowly(uint8_t *out, const uint8_t *bytes, uint64_t size
 uint8_t *pn_put_decimal(uint8_t *out, uint64_t value)
 {
     uint8_t digits[20];
-    uint32_t count = 0;
-    do {
-        digits[count++] = (uint8_t)('0' + value % 10);
-        value /= 10;
-    } while (value != 0);
-    while (count != 0)
-        *out++ = digits[--count];
-    return out;
+    uint32_t start = sizeof digits;
+    if (value < 10) {
+        *out = (uint8_t)('0' + value);
+        return out + 1;
+    }
+    for (; value >= 10; value /= 100) {
+        start -= 2;
+        digits[start] = (uint8_t)('0' + value % 100 / 10);
+        digits[start + 1] = (uint8_t)('0' + value % 10);
+    }
+    if (value != 0)
+        digits[--start] = (uint8_t)('0' + value);
+    memcpy(out, digits + start, sizeof digits - start);
+    return out + (sizeof digits - start);
 }
 
 uint8_t *pn_put_octal(uint8_t *out, uint64_t value)

@@ -155,6 +155,10 @@ static int32_t take(struct pn_view *view, const struct pn_erofs_dirent *dirent)
     entry->name_size = dirent->name_size;
     entry->depth = (uint32_t)view->depth;
     entry->is_link = status == 1;
+    /* A name takes some ten bytes of the image, the attributes behind it many thousands: looking at them again for
+     * every name would not be linear. Only a dump has to, and pays with text, which is limited. */
+    if (entry->is_link && view->bare_links)
+        return 1;
     status = pn_view_interpret(&view->reader, entry, 0);
     if (status == 0 && is_directory)
         status = enter(view, inode);
@@ -188,6 +192,7 @@ int32_t pn_view_each_object(struct pn_view *view, pn_view_object_fn found, void 
 {
     const struct pn_view_entry *entry = &view->entry;
     int32_t status;
+    view->bare_links = 1;
     while ((status = pn_view_next(view)) == 1) {
         if (entry->is_link || entry->payload == NULL || (entry->mode & PN_MODE_TYPE) != PN_MODE_REG)
             continue;

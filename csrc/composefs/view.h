@@ -28,7 +28,7 @@ struct pn_view_entry {
     const uint8_t *name; /* NULL for the root */
     uint32_t name_size;
     uint32_t depth;    /* 0 for the root */
-    uint32_t is_link;  /* a further name of an inode that came before; everything below describes that inode */
+    uint32_t is_link;  /* a further name of an inode that came before, which everything below describes */
     uint32_t mode;     /* 020000 and permissions for a whiteout */
     uint64_t size;
     const uint8_t *payload; /* symlink target or object path, NULL if there is none; points into the image */
@@ -49,6 +49,7 @@ struct pn_view {
     uint64_t frame_capacity;
     const char *filters;
     uint32_t started;
+    uint32_t bare_links; /* set by who walks: only name and inode of links are wanted */
     struct pn_view_entry entry;
 };
 

@@ -65,7 +65,7 @@ INLINE void two_rounds(uint64x2_t ab, uint64x2_t *cd, uint64x2_t ef, uint64x2_t 
     {                                                                                                                            \
         uint64x2_t wk = WORDS_PLUS_K(s);                                                                                         \
         uint64x2_t later = vextq_u64(w[((s) + 4) & 7][j], w[((s) + 5) & 7][j], 1);                                               \
-        w[(s) & 7][j] = vsha512su1q_u64(vsha512su0q_u64(w[(s) & 7][j], w[((s) + 1) & 7][j]), w[((s) + 7) & 7][j], later);         \
+        w[(s) & 7][j] = vsha512su1q_u64(vsha512su0q_u64(w[(s) & 7][j], w[((s) + 1) & 7][j]), w[((s) + 7) & 7][j], later); \
         TWO_ROUNDS(s, wk);                                                                                                       \
     }
 #define FOUR_PAIRS(kind, s)                                                                                                      \

@@ -124,10 +124,10 @@ def test_the_way_before_linux_6_7(privately: Privately, tiny: Path, monkeypatch:
 def test_the_way_before_linux_6_12(privately: Privately, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = mount._erofs
 
-    def only_devices(source: str) -> int:
+    def only_devices(source: str, path: mount.Path) -> int:
         if not source.startswith("/dev/"):
             raise MachineError("linux.mount.failed", "no") from OSError(errno.ENOTBLK, "Block device required")
-        return original(source)
+        return original(source, path)
 
     def body() -> None:
         monkeypatch.setattr(mount, "_erofs", only_devices)
@@ -190,7 +190,7 @@ def nothing(tiny: Path) -> None:
     [
         (refuse_image, {}, DataError, "composefs.mount.not-an-image"),
         (empty_image, {}, DataError, "composefs.mount.not-an-image"),
-        (break_superblock, {}, MachineError, "linux.mount.failed"),
+        (break_superblock, {}, DataError, "composefs.mount.image-refused"),
         (remove_image, {}, MachineError, "composefs.mount.image"),
         (remove_objects, {}, MachineError, "composefs.mount.objects"),
         (remove_target, {}, MachineError, "linux.mount.no-target"),

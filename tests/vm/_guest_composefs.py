@@ -200,11 +200,11 @@ def older_kernels(image_digest: bytes) -> None:
     )
     unmount(TARGET)
 
-    def only_devices(source: str) -> int:
+    def only_devices(source: str, path: mount.Path) -> int:
         if not source.startswith("/dev/"):
             error = MachineError("linux.mount.failed", "not a block device")
             raise error from OSError(15, "Block device required")
-        return original_erofs(source)
+        return original_erofs(source, path)
 
     mount._erofs = only_devices
     report = mount_image(IMAGE, ["/disk/objects"], TARGET, digest=image_digest)

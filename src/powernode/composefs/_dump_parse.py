@@ -6,9 +6,8 @@ divided by single spaces. Parents come before children, the root first. A mode t
 hard link to the path in the payload field; the target may come later, and its own line says what the node is.
 
 Invariants: every refusal is a `DataError` with a code `dump.…` and the number of the line; accepted text gives the
-tree that C mkcomposefs builds from it. Strict mode refuses what the C tool refuses under CFS_PARSE_STRICT, and
-missing fields. Where the C tool reads undefined memory or drops an error (a digest that is not one, a broken group
-number) we refuse.
+tree that C mkcomposefs builds from it. Strict mode refuses what that tool refuses under CFS_PARSE_STRICT. Where it
+reads undefined memory or drops an error (a digest that is not one, a broken group number) we refuse.
 Out of scope: printing (see `_dump_print`), limits of the image format beyond the text's own.
 
     root = parse_dump(b"/ 0 40755 2 0 0 0 0.0 - - -\\n/hello 3 100644 1 0 0 0 0.0 - hi\\\\n -\\n")
@@ -31,9 +30,8 @@ _UINT32_MAX = 0xFFFFFFFF
 _UINT64_MAX = 0xFFFFFFFFFFFFFFFF
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[\\nrt]|)")
 _PLAIN_ESCAPES = {b"\\": b"\\", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
-_DECIMAL = re.compile(rb"[0-9]{1,20}")
-_OCTAL = re.compile(rb"[0-7]{1,22}")
-_MTIME = re.compile(rb"(-?[0-9]{1,19})\.([0-9]{1,10})")
+_DECIMAL = re.compile(rb"[\t\v\f\r]*([+-]?)([0-9]+)")
+_OCTAL = re.compile(rb"[\t\v\f\r]*([+-]?)([0-7]+)")
 _DIGEST = re.compile(rb"[0-9a-fA-F]{64}")
 
 
@@ -91,16 +89,24 @@ class _TreeBuilder:
     def locate(self, path: bytes, number: int) -> tuple[bytes, bytes]:
         """The path of the parent and the name, both checked."""
         if b"//" in path or path[:1] != b"/":
-            path = b"/" + b"/".join(part for part in path.split(b"/") if part) + (b"/" if path[-1:] == b"/" else b"")
+            slash = b"/" if path[-1:] == b"/" else b""
+            path = b"".join(b"/" + part for part in path.split(b"/") if part) + slash
         parent, _, name = path.rpartition(b"/")
-        _kinds.check_name(name, area=_AREA, where=_line(number))
         siblings = self.entries.get(parent)
         if siblings is None:
             if self.root is None:
-                raise _refuse("root", number, "the first line is not the root", expected="/", found=repr(path))
-            raise _refuse("parent", number, "the parent is not a directory of an earlier line", found=repr(parent))
+                raise _refuse("root-missing", number, "the first line is not the root", expected="/", found=repr(path))
+            raise _refuse(
+                "parent-missing", number, "the parent is not a directory of an earlier line", found=repr(parent)
+            )
+        if not name:
+            raise _refuse("name-empty", number, "the path ends with a slash", found=repr(path))
+        if name in (b".", b".."):
+            raise _refuse("name-dot", number, "a name is . or ..", found=repr(path))
+        if len(name) > _kinds.NAME_MAX:
+            raise _refuse("name-long", number, "a name is too long", expected=f"at most {_kinds.NAME_MAX} bytes")
         if name in siblings:
-            raise _refuse("exists", number, "there is already such a path", found=repr(path))
+            raise _refuse("name-duplicate", number, "there is already such a path", found=repr(path))
         return parent, name
 
     def add_directory(self, parent: bytes, name: bytes, make: _DirectoryFields) -> None:
@@ -141,10 +147,11 @@ class _TreeBuilder:
                 chain.append(step)
                 node = self._look_up(step)
             if id(node) in self.hard_links:
-                raise _refuse("link-loop", link.number, "hard links lead to each other", found=repr(link.target))
+                code = "hardlink-self" if len(chain) == 1 else "hardlink-cycle"
+                raise _refuse(code, link.number, "hard links lead to each other", found=repr(link.target))
             if isinstance(node, Directory):
                 raise _refuse(
-                    "link-directory", link.number, "a hard link leads to a directory", found=repr(link.target)
+                    "hardlink-to-directory", link.number, "a hard link leads to a directory", found=repr(link.target)
                 )
             for step in chain:
                 step.directory[step.name] = node
@@ -155,7 +162,7 @@ class _TreeBuilder:
         node = self.entries.get(parent, {}).get(name) if name else self.root
         if node is None:
             raise _refuse(
-                "link-target", link.number, "the target of a hard link does not exist", found=repr(link.target)
+                "hardlink-missing", link.number, "the target of a hard link does not exist", found=repr(link.target)
             )
         return node
 
@@ -175,16 +182,14 @@ def _parse_line(builder: _TreeBuilder, line: bytes, number: int, strict: bool) -
     if b"\0" in line:
         raise _refuse("nul", number, "the line holds a NUL byte", found=f"at {line.index(0)}")
     fields = line.split(b" ", _FIELDS)
-    if strict and len(fields) < _FIELDS:
-        raise _refuse("fields", number, "fields are missing", expected=str(_FIELDS), found=str(len(fields)))
     fields += [b""] * (_FIELDS + 1 - len(fields))
-    path = unescape(fields[0], number)
-    if not path or b"\0" in path:
-        raise _refuse("path", number, "this is not a path", found=repr(path))
+    path = _string(fields[0], number, "path")
+    if not path:
+        raise _refuse("path-empty", number, "the line has no path")
     mode_text = fields[2]
     is_hard_link = mode_text[:1] == b"@"
     # The C tool keeps 16 bits of the mode, whatever else is there.
-    mode = _number(mode_text[1:] if is_hard_link else mode_text, "mode", number, _UINT64_MAX, base=8) & 0xFFFF
+    mode = _number(mode_text[1:] if is_hard_link else mode_text, "mode", number, base=8) & 0xFFFF
     if stat.S_IFMT(mode) not in _kinds.TYPE_BITS.values():
         raise _refuse("mode", number, "the mode has no known file type", found=repr(mode_text))
     is_directory = stat.S_ISDIR(mode)
@@ -192,15 +197,15 @@ def _parse_line(builder: _TreeBuilder, line: bytes, number: int, strict: bool) -
     if path != b"/":
         parent, name = builder.locate(path, number)
     elif not is_directory:
-        raise _refuse("root", number, "the root is not a directory", found=repr(mode_text))
+        raise _refuse("root-type", number, "the root is not a directory", found=repr(mode_text))
     elif builder.root is not None:
-        raise _refuse("root", number, "there are two roots")
+        raise _refuse("root-again", number, "there are two roots")
     if is_hard_link:
         if is_directory:
-            raise _refuse("link-directory", number, "a directory cannot be a hard link")
-        target = _optional(fields[8], number)
-        if not target or b"\0" in target:
-            raise _refuse("link-target", number, "the hard link has no target", found=repr(fields[8]))
+            raise _refuse("hardlink-directory", number, "a directory cannot be a hard link")
+        target = None if fields[8] == b"-" else _string(fields[8], number, "target")
+        if target is None:
+            raise _refuse("hardlink-target", number, "the hard link has no target", found=repr(fields[8]))
         builder.add_hard_link(parent, name, target, number)
         return
     _add_node(builder, parent, name, mode, fields, number, strict)
@@ -209,27 +214,29 @@ def _parse_line(builder: _TreeBuilder, line: bytes, number: int, strict: bool) -
 def _add_node(
     builder: _TreeBuilder, parent: bytes, name: bytes, mode: int, fields: list[bytes], number: int, strict: bool
 ) -> None:
-    size = _number(fields[1], "size", number, _UINT64_MAX)
-    nlink = _number(fields[3], "nlink", number, _UINT32_MAX)
-    uid = _number(fields[4], "uid", number, _UINT32_MAX)
-    gid = _number(fields[5], "gid", number, _UINT32_MAX)
-    rdev = _number(fields[6], "rdev", number, _UINT32_MAX)
+    size = _number(fields[1], "size", number)
+    nlink, uid, gid, rdev = (
+        _number(fields[position], name, number) & _UINT32_MAX
+        for position, name in ((3, "nlink"), (4, "uid"), (5, "gid"), (6, "rdev"))
+    )
     mtime_s, mtime_ns = _mtime(fields[7], number)
-    payload = _optional(fields[8], number)
-    content = _optional(fields[9], number)
-    digest = _digest(fields[10], number)
+    payload = None if fields[8] == b"-" else _string(fields[8], number, "payload")
+    content = None if fields[9] == b"-" else unescape(fields[9], number)
     if content is not None and len(content) != size:
         raise _refuse("content-size", number, "size and content disagree", expected=str(size), found=str(len(content)))
+    if payload is not None and len(payload) > _kinds.PATH_MAX:
+        raise _refuse("payload-long", number, "a payload is too long", expected=f"at most {_kinds.PATH_MAX} bytes")
     is_symlink = stat.S_ISLNK(mode)
-    if payload and not is_symlink:
-        _kinds.check_payload(payload, area=_AREA, where=_line(number))
-    if is_symlink:
-        _kinds.check_target(payload or b"", area=_AREA, where=_line(number))
-        if strict and (size != len(payload or b"") or content):
-            raise _refuse("symlink-size", number, "the size of a symlink is not that of its target", found=str(size))
+    digest: bytes | None = None
+    if stat.S_ISREG(mode) and size and not content:
+        if size > _kinds.FILE_SIZE_MAX:
+            raise _refuse("file-size", number, "the file is too large", expected="at most 2^53 bytes", found=str(size))
+        digest = _digest(fields[10], number)
+    elif is_symlink:
+        _check_symlink(payload, size, content, number, strict)
     elif content is not None and len(content) > _kinds.INLINE_CONTENT_MAX:
         raise _refuse(
-            "content-length",
+            "content-long",
             number,
             "the content is too large to lie in an image",
             expected=f"at most {_kinds.INLINE_CONTENT_MAX} bytes",
@@ -237,10 +244,10 @@ def _add_node(
         )
     is_device = stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
     if strict and rdev and not is_device:
-        raise _refuse("rdev", number, "only devices have a device number", expected="0", found=str(rdev))
+        raise _refuse("strict-rdev", number, "only devices have a device number", expected="0", found=str(rdev))
     if size > _UINT32_MAX and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or is_symlink):
         # The C tool would drop the size but let it choose a larger inode; nothing real needs that.
-        raise _refuse("size", number, "this file type has no size", expected="0", found=str(size))
+        raise _refuse("device-size", number, "this file type has no size", expected="0", found=str(size))
     xattrs = _xattrs(fields[11], number)
     if stat.S_ISDIR(mode):
         made = _DirectoryFields(
@@ -265,27 +272,50 @@ def _add_node(
     )
 
 
-def _optional(text: bytes, number: int) -> bytes | None:
-    return None if text == b"-" else unescape(text, number)
+def _check_symlink(target: bytes | None, size: int, content: bytes | None, number: int, strict: bool) -> None:
+    if not target:
+        raise _refuse("symlink-empty", number, "the symlink has no target")
+    if strict and size != len(target):
+        raise _refuse(
+            "strict-symlink-size",
+            number,
+            "the size of a symlink is not that of its target",
+            expected=str(len(target)),
+            found=str(size),
+        )
+    if strict and content:
+        raise _refuse("strict-symlink-content", number, "a symlink has no content", found=f"{len(content)} bytes")
 
 
-def _number(text: bytes, name: str, number: int, limit: int, *, base: int = 10) -> int:
-    if not (_DECIMAL if base == 10 else _OCTAL).fullmatch(text):
-        raise _refuse("number", number, f"the {name} is not a number of base {base}", found=repr(text))
-    value = int(text, base)
-    if value > limit:
-        raise _refuse("number", number, f"the {name} is too large", expected=f"at most {limit}", found=str(value))
-    return value
+def _string(text: bytes, number: int, what: str) -> bytes:
+    """A field that is a string of the filesystem, which a NUL would end."""
+    plain = unescape(text, number)
+    if b"\0" in plain:
+        raise _refuse("nul-escape", number, f"the {what} holds a NUL", found=repr(plain))
+    return plain
+
+
+def _number(text: bytes, name: str, number: int, *, base: int = 10) -> int:
+    """As strtoull reads it: blanks and a sign may lead, a minus wraps, and what is too large becomes 2^64 - 1."""
+    if not text:
+        raise _refuse("field-missing", number, f"the {name} is missing")
+    match = (_DECIMAL if base == 10 else _OCTAL).fullmatch(text)
+    if match is None:
+        raise _refuse("number", number, f"the {name} is not a number of base {base}", found=repr(text[:40]))
+    digits = match[2].lstrip(b"0")
+    value = int(digits or b"0", base) if len(digits) <= 22 else _UINT64_MAX
+    if value >= _UINT64_MAX:
+        return _UINT64_MAX
+    return -value & _UINT64_MAX if match[1] == b"-" else value
 
 
 def _mtime(text: bytes, number: int) -> tuple[int, int]:
-    match = _MTIME.fullmatch(text)
-    if match is None:
-        raise _refuse("number", number, "the mtime is not seconds.nanoseconds", found=repr(text))
-    seconds, nanoseconds = int(match[1]), int(match[2])
-    if not -(1 << 63) <= seconds < 1 << 63 or nanoseconds > _UINT32_MAX:
-        raise _refuse("number", number, "the mtime does not fit its field", found=repr(text))
-    return seconds, nanoseconds
+    seconds_text, _, nanoseconds_text = text.partition(b".")
+    seconds = _number(seconds_text, "mtime", number)
+    if not _DECIMAL.fullmatch(nanoseconds_text):
+        raise _refuse("mtime", number, "the mtime is not seconds.nanoseconds", found=repr(text[:40]))
+    nanoseconds = _number(nanoseconds_text, "mtime", number)
+    return seconds - (seconds >> 63 << 64), nanoseconds & _UINT32_MAX
 
 
 def _digest(text: bytes, number: int) -> bytes | None:
@@ -303,17 +333,27 @@ def _xattrs(text: bytes, number: int) -> Xattrs:
         return ()
     if len(text) > _XATTRS_LINE_MAX:
         raise _refuse(
-            "xattrs-length", number, "the attributes of one line are too long", expected=f"at most {_XATTRS_LINE_MAX}"
+            "xattr-text", number, "the attributes of one line are too long", expected=f"at most {_XATTRS_LINE_MAX}"
         )
     pairs: dict[bytes, bytes] = {}
     for item in text.removesuffix(b" ").split(b" "):
         name, equals, value = item.partition(b"=")
         if not equals:
-            raise _refuse("xattr", number, "an attribute has no =", found=repr(item))
-        pairs[unescape(name, number)] = unescape(value, number)
-    xattrs = tuple(sorted(pairs.items()))
-    _kinds.check_xattrs(xattrs, area=_AREA, where=_line(number))
-    return xattrs
+            raise _refuse("xattr-equals", number, "an attribute has no =", found=repr(item))
+        plain = _string(name, number, "name of an attribute")
+        if not 0 < len(plain) <= _kinds.XATTR_NAME_MAX:
+            raise _refuse("xattr-name", number, "this cannot be the name of an attribute", found=repr(plain))
+        pairs[plain] = unescape(value, number)
+    total = 12 + sum(7 + len(name) + len(value) for name, value in pairs.items())
+    if total > _kinds.XATTRS_SIZE_MAX:
+        raise _refuse(
+            "xattr-total",
+            number,
+            "the attributes are too large",
+            expected=f"at most {_kinds.XATTRS_SIZE_MAX} bytes",
+            found=str(total),
+        )
+    return tuple(sorted(pairs.items()))
 
 
 def _line(number: int) -> str:

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from powernode.composefs._kinds import TYPE_BITS
 from powernode.composefs._overlay import escape, flatten
 from powernode.composefs._places import Place, survey_tree
+from powernode.composefs._tree_check import check_tree
 from powernode.composefs.tree import BlockDevice, CharacterDevice, Directory, Node, RegularFile, Symlink, Xattrs
 from powernode.erofs._dirent import directory_size
 from powernode.erofs._writer import Inode
@@ -33,6 +34,7 @@ _NAMED = {b"\\": b"\\\\", b"\n": b"\\n", b"\r": b"\\r", b"\t": b"\\t"}
 def print_dump(root: Directory) -> bytes:
     """The dump of a tree."""
     survey = survey_tree(root)
+    check_tree(root)
     # Version 0 adds no attributes to the parents of whiteouts; in a tree that came from a version 1 image they are
     # there.
     flat = flatten(root, version=0, survey=survey)

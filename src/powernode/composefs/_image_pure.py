@@ -18,17 +18,13 @@ from powernode.base.errors import DataError, OperatorError
 from powernode.composefs import _kinds
 from powernode.composefs._overlay import Restored, flatten, restore
 from powernode.composefs._places import survey_tree
+from powernode.composefs._tree_check import check_content_size, check_file_size, check_tree
 from powernode.composefs.tree import (
-    BlockDevice,
-    CharacterDevice,
     Directory,
     Node,
     RegularFile,
-    Symlink,
-    Xattrs,
     walk,
 )
-from powernode.erofs._layout import chunk_count
 from powernode.erofs._reader import ErofsReader, ReadInode
 from powernode.erofs._writer import write_erofs
 
@@ -52,7 +48,7 @@ def write_image(root: Directory, *, min_version: int = 0, max_version: int = 1) 
             found=f"{min_version} to {max_version}",
         )
     survey = survey_tree(root)
-    _check_tree(root)
+    check_tree(root)
     version = max(min_version, max_version) if survey.has_whiteout else min_version
     inodes = flatten(root, version=version, survey=survey).inodes
     has_acl = any(name in _ACL_NAMES for inode in inodes for name, _ in inode.xattrs)
@@ -175,83 +171,9 @@ def _target(reader: ErofsReader, stored: ReadInode, where: str) -> bytes:
 def _content(reader: ErofsReader, stored: ReadInode, restored: Restored, where: str) -> bytes | None:
     """What the image holds of a file, or None where that is a reference."""
     if not stored.is_chunked:
-        _check_content_size(stored.size, where)
+        check_content_size(stored.size, where)
         return reader.data(stored)
-    _check_file_size(stored.size, where)
+    check_file_size(stored.size, where)
     if restored.payload is not None:
         _kinds.check_payload(restored.payload, area=_AREA, where=where)
     return None
-
-
-def _check_file_size(size: int, where: str) -> None:
-    if chunk_count(size) > _kinds.CHUNKS_MAX:
-        raise DataError(
-            "composefs.file-size", f"{where}: the file is too large", expected="at most 2^53 bytes", found=str(size)
-        )
-
-
-def _check_content_size(size: int, where: str) -> None:
-    if size > _kinds.INLINE_CONTENT_MAX:
-        raise DataError(
-            "composefs.content-size",
-            f"{where}: the content is too large to lie in the image",
-            expected=f"at most {_kinds.INLINE_CONTENT_MAX} bytes",
-            found=str(size),
-        )
-
-
-def _check_tree(root: Directory) -> None:
-    """Refuse values that the format cannot hold. Equal attribute tuples are checked once."""
-    checked: set[Xattrs] = {()}
-    pending: list[tuple[bytes, Directory]] = [(b"", root)]
-    _check_node(root, b"/", checked)
-    while pending:
-        path, directory = pending.pop()
-        for name, node in directory.entries.items():
-            child_path = path + b"/" + name
-            if b"/" in name or b"\0" in name or not 0 < len(name) <= _kinds.NAME_MAX or name in (b".", b".."):
-                _kinds.check_name(name, area=_AREA, where=_show(path))
-            _check_node(node, child_path, checked)
-            if isinstance(node, Directory):
-                pending.append((child_path, node))
-
-
-def _check_node(node: Node, path: bytes, checked: set[Xattrs]) -> None:
-    if (
-        not 0 <= node.uid <= 0xFFFFFFFF
-        or not 0 <= node.gid <= 0xFFFFFFFF
-        or not 0 <= node.nlink <= 0xFFFFFFFF
-        or not 0 <= node.mtime_ns <= 0xFFFFFFFF
-        or not -(1 << 63) <= node.mtime_s < 1 << 63
-        or not 0 <= node.mode <= _kinds.PERMISSIONS
-    ):
-        raise DataError("composefs.number", f"{_show(path)}: an attribute does not fit its field")
-    if node.xattrs not in checked:
-        _kinds.check_xattrs(node.xattrs, area=_AREA, where=_show(path), limit=_kinds.XATTRS_STORED_MAX)
-        checked.add(node.xattrs)
-    if isinstance(node, RegularFile):
-        if node.content is not None:
-            _check_content_size(len(node.content), _show(path))
-            if len(node.content) != node.size:
-                raise DataError(
-                    "composefs.content-length",
-                    f"{_show(path)}: size and content disagree",
-                    expected=str(node.size),
-                    found=str(len(node.content)),
-                )
-        elif node.size:
-            if node.size < 0:
-                raise DataError("composefs.number", f"{_show(path)}: the size is negative")
-            _check_file_size(node.size, _show(path))
-            if node.digest is not None and len(node.digest) != 32:
-                raise DataError("composefs.digest", f"{_show(path)}: the digest is not SHA-256")
-            if node.payload:
-                _kinds.check_payload(node.payload, area=_AREA, where=_show(path))
-    elif isinstance(node, Symlink):
-        _kinds.check_target(node.target, area=_AREA, where=_show(path))
-    elif isinstance(node, (CharacterDevice, BlockDevice)) and not 0 <= node.rdev <= 0xFFFFFFFF:
-        raise DataError("composefs.number", f"{_show(path)}: the device number does not fit its field")
-
-
-def _show(path: bytes) -> str:
-    return path.decode("utf-8", "backslashreplace")

@@ -216,23 +216,37 @@ def _check_digest(
 def _mount_erofs(image: int, path: Path) -> tuple[int, Literal["file", "loop"]]:
     # The magic link names the descriptor that was measured, whatever happens to the path meanwhile.
     try:
-        return _erofs(f"/proc/self/fd/{image}"), "file"
+        return _erofs(f"/proc/self/fd/{image}", path), "file"
     except MachineError as error:
         # Before 6.12, or without CONFIG_EROFS_FS_BACKED_BY_FILE, EROFS wants a block device and says just that.
-        if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOTBLK):
+        if _errno(error) != errno.ENOTBLK:
             raise
     device = loop.attach(image, name=os.fspath(path))
     try:
-        return _erofs(device.path), "loop"
+        return _erofs(device.path, path), "loop"
     finally:
         os.close(device.fd)
 
 
-def _erofs(source: str) -> int:
+def _erofs(source: str, path: Path) -> int:
     with FsContext("erofs") as context:
         context.set_flag("ro")
         context.set_string("source", source)
-        return context.mount(ATTR_RDONLY)
+        try:
+            return context.mount(ATTR_RDONLY)
+        except MachineError as error:
+            if _errno(error) not in (errno.EINVAL, errno.EUCLEAN, errno.EIO):
+                raise
+            raise DataError(
+                "composefs.mount.image-refused",
+                f"the kernel does not accept {os.fspath(path)} as an EROFS image",
+                found=error.found,
+                hint="fetch the image again",
+            ) from error
+
+
+def _errno(error: MachineError) -> int | None:
+    return error.__cause__.errno if isinstance(error.__cause__, OSError) else None
 
 
 def _overlay_checks_verity(verity: Verity) -> bool:

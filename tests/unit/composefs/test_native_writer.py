@@ -21,6 +21,8 @@ from unit.composefs._random_dump import random_dump
 
 CSRC = Path(__file__).parents[3] / "csrc"
 CORPUS = CSRC / "fuzz" / "corpus" / "dump"
+NATIVE = Path(__file__).parents[2] / "native"
+SANITIZE = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 STRICT = 1
 VERSIONS = [(0, 0), (0, 1), (1, 1)]
 ROOT = b"/ 0 40755 2 0 0 0 0.0 - - -\n"
@@ -367,11 +369,16 @@ def test_deep_paths_and_wide_directories_take_linear_time(build: Build) -> None:
     assert build(ROOT + chain + b"/l100000 0 100644 1 0 0 0 0.0 - - -\n")
 
 
+def test_tree_filled_like_a_scan(tmp_path: Path) -> None:
+    program = tmp_path / "tree_check"
+    _compile(program, *SANITIZE, *_sources(), str(NATIVE / "tree_check.c"))
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_fuzz_corpus_under_sanitizers(tmp_path: Path) -> None:
     program = tmp_path / "fuzz"
-    replay = Path(__file__).parents[2] / "native" / "fuzz_replay.c"
-    sanitize = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    _compile(program, *sanitize, *_sources(), str(CSRC / "fuzz" / "fuzz_dump.c"), str(replay))
+    _compile(program, *SANITIZE, *_sources(), str(CSRC / "fuzz" / "fuzz_dump.c"), str(NATIVE / "fuzz_replay.c"))
     corpus = [str(path) for path in sorted(CORPUS.iterdir())]
     done = subprocess.run([program, "500", "1", *corpus], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

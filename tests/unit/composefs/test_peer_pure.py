@@ -101,20 +101,20 @@ def test_public_assets_that_must_be_refused() -> None:
             write_image(parse_dump(_asset_text(path)))
         codes[path.name.removeprefix("should-fail-").removesuffix(".dump")] = caught.value.code
     assert codes == {
-        "big-inline": "dump.content-length",
-        "dir-hardlink": "dump.link-directory",
-        "dot-name": "dump.name",
-        "dotdot-name": "dump.name",
-        "empty-link-name": "dump.symlink",
-        "empty-name": "dump.name",
+        "big-inline": "dump.content-long",
+        "dir-hardlink": "dump.hardlink-directory",
+        "dot-name": "dump.name-dot",
+        "dotdot-name": "dump.name-dot",
+        "empty-link-name": "dump.symlink-empty",
+        "empty-name": "dump.name-empty",
         "empty-xattr-key": "dump.xattr-name",
-        "honggfuzz-long-xattr": "dump.xattr-size",
-        "long-link": "dump.path-length",
-        "long-xattr-key": "dump.xattrs-length",
+        "honggfuzz-long-xattr": "dump.xattr-total",
+        "long-link": "dump.payload-long",
+        "long-xattr-key": "dump.xattr-text",
         "long-xattr-value": "dump.mode",
         "no-ftype": "dump.mode",
-        "self-hardlink": "dump.link-loop",
-        "too-big": "composefs.file-size",
+        "self-hardlink": "dump.hardlink-self",
+        "too-big": "dump.file-size",
     }
 
 

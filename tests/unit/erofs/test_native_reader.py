@@ -434,6 +434,19 @@ def test_seeds_of_the_fuzzer_are_small_and_one_is_good(reader: ImageReader) -> N
     assert accepted == ["everything.img"]
 
 
+def test_many_names_of_an_inode_with_many_xattrs_cost_little(reader: ImageReader) -> None:
+    """20,000 names of an inode with 5,000 xattrs: a hundred million of them, were each looked at for each name."""
+    image = SmallImage()
+    file = image.inode(REG | 0o644, xattrs=[(0, b"%04d" % number, b"") for number in range(5000)])
+    inner = [image.directory([(b"%03d" % number, file) for number in range(200)]) for _ in range(100)]
+    data = image.finish(image.directory([(b"%02d" % number, nid) for number, nid in enumerate(inner)]))
+    began = time.monotonic()
+    assert reader.text(data, LS).count(b"\n") == 100 * 201
+    assert reader.text(data, OBJECTS) == b""
+    assert reader.refusal(data, DUMP).code == "composefs.text-size"
+    assert time.monotonic() - began < 3
+
+
 def test_a_truncated_image_is_refused_at_every_length(reader: ImageReader) -> None:
     image = good()
     for size in range(0, len(image), 7):

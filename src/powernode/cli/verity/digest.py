@@ -8,6 +8,7 @@ import sys
 from powernode import verity
 from powernode.base.errors import OperatorError
 from powernode.cli.options import Arguments, Command, Option, natural
+from powernode.cli.output import write_line
 from powernode.cli.verity.shared import PARAMETERS, params
 from powernode.verity.params import ALGORITHM_NUMBERS
 
@@ -57,10 +58,7 @@ def _print(arguments: Arguments, path: str, digest: verity.Digest) -> None:
     if arguments.for_builtin_sig:
         head = b"FSVerity" + ALGORITHM_NUMBERS[digest.algorithm].to_bytes(2, "little") + len(digest.value).to_bytes(2, "little")
         value = label = (head + digest.value).hex()
-    # Names are bytes: what is no UTF-8 must come out as it went in.
-    sys.stdout.flush()
-    line = value if arguments.compact else f"{label} {path}"
-    sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")
+    write_line(value if arguments.compact else f"{label} {path}")
 
 
 def _with_files(arguments: Arguments, parameters: verity.Params) -> int:

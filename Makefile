@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+# One word for each thing. `make demo` and `make test` are all a stranger needs.
+PYTHON = .venv/bin/python
+CSOURCES = $(wildcard csrc/*.[ch] csrc/*/*.[ch] tests/native/*.c)
+
+.PHONY: help demo test check fuzz vm bench clean
+
+help:
+	@echo 'make demo    show what powernode can do, on this machine, next to the tools people use today'
+	@echo 'make test    every test: the C library through both doors, plain Python, the reference tools, a booted kernel'
+	@echo 'make check   formatting, lint, types, import directions, symbols, generated files: seconds'
+	@echo 'make fuzz    a minute of fuzzing for each parser of untrusted bytes (FUZZ_SECONDS=600 for more)'
+	@echo 'make bench   measure us and the peers in one run; JSON in bench/results/'
+	@echo 'make clean   remove what the others made'
+
+demo:
+	@.ci/setup run
+	@$(PYTHON) examples/demo.py
+
+test:
+	@.ci/setup test
+	@$(PYTHON) tests/run.py
+
+check:
+	@.ci/setup test
+	@$(PYTHON) tests/check.py
+
+fuzz:
+	@.ci/setup test
+	@$(PYTHON) csrc/fuzz/run.py --seconds $${FUZZ_SECONDS:-60}
+
+bench:
+	@.ci/setup test
+	@for script in bench/verity.py bench/composefs.py; do $(PYTHON) $$script || exit 1; done
+
+clean:
+	rm -rf .venv .cache build dist src/*.egg-info src/powernode/native/*.so bench/results
+	find . -name __pycache__ -prune -exec rm -rf {} +

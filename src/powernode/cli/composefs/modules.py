@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""How merge and explain are told about modules: `--module=NAME,priority=N,tree=PATH[,rules=FILE][,locked][,parent=NAME]`.
+
+The rules file is JSON with any of file_spec, mask, protected_spec, dependency_spec: lists of globs. A module without
+file_spec ships its whole tree.
+"""
+
+from __future__ import annotations
+
+from powernode.base.errors import OperatorError
+from powernode.cli.composefs.shared import read, tree_of
+from powernode.cli.options import Option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from powernode.composefs.merge import MergeInput
+
+MODULE = Option(
+    "--module",
+    "NAME,priority=N,tree=PATH[,rules=FILE][,locked][,parent=NAME]",
+    "a module: its effective priority, its tree (directory, image or dump) and its ownership rules (JSON with file_spec, "
+    "mask, protected_spec, dependency_spec: lists of globs); repeat for every module",
+    repeat=True,
+)
+_SPECS = ("file_spec", "mask", "protected_spec", "dependency_spec")
+_EXPECTED = "NAME,priority=N,tree=PATH"
+
+
+def read_modules(texts: list[str]) -> list[MergeInput]:
+    if not texts:
+        raise OperatorError("cli.module", "no module was given", expected=f"--module={_EXPECTED}")
+    return [_module(text) for text in texts]
+
+
+def _module(text: str) -> MergeInput:
+    from powernode.composefs.merge import MergeInput
+
+    name, *rest = text.split(",")
+    fields = {key: value if equals else "" for key, equals, value in (part.partition("=") for part in rest)}
+    unknown = sorted(set(fields) - {"priority", "tree", "rules", "locked", "parent"})
+    if unknown or not name or "tree" not in fields:
+        raise OperatorError("cli.module", "a module cannot be understood", expected=_EXPECTED, found=text)
+    priority = fields.get("priority", "")
+    if not (priority.isascii() and priority.isdigit()):
+        raise OperatorError("cli.module", f"module {name} has no priority", expected="priority=N", found=text)
+    rules = _rules(name, fields["rules"]) if "rules" in fields else {}
+    if "file_spec" not in rules and "parent" not in fields:
+        rules["file_spec"] = _compile(["/**"])
+    return MergeInput(
+        name=name,
+        effective_priority=int(priority),
+        tree=tree_of(fields["tree"]),
+        locked="locked" in fields,
+        parent=fields.get("parent"),
+        **rules,
+    )
+
+
+def _compile(globs: list[str]) -> object:
+    from powernode.manifest.globs import compile_globs
+
+    return compile_globs(globs)
+
+
+def _rules(name: str, path: str) -> dict[str, object]:  # type: ignore[explicit-any, unused-ignore]
+    import json
+
+    try:
+        document = json.loads(read(path, "rules"))
+    except ValueError as error:
+        raise OperatorError("cli.rules", f"the rules of {name} are no JSON", found=f"{path}: {error}") from None
+    if not isinstance(document, dict) or set(document) - set(_SPECS):
+        raise OperatorError("cli.rules", f"the rules of {name} hold something else", expected=", ".join(_SPECS), found=path)
+    for key, globs in document.items():
+        if not isinstance(globs, list) or not all(isinstance(glob, str) for glob in globs):
+            raise OperatorError("cli.rules", f"{key} of {name} is no list of globs", expected='["/etc/x/**"]', found=path)
+    return {key: _compile(globs) for key, globs in document.items()}

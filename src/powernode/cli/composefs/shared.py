@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""What the verbs share: reading and writing files, the format versions, trees of any source."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from powernode.base.errors import OperatorError
+from powernode.cli.options import Option, natural
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from powernode.composefs.tree import Directory
+
+IMAGE_MAX_BYTES = 1 << 34
+VERSIONS = (
+    Option("--min-version", "N", "lowest format version to write, 0 or 1 (default 0; modules use 1)", natural, default=0),
+    Option("--max-version", "N", "highest format version to write (default 1)", natural, default=1),
+)
+
+
+def check_versions(low: int, high: int) -> None:
+    if not 0 <= low <= high <= 1:
+        raise OperatorError(
+            "composefs.version", "these format versions cannot be written", expected="0 <= min <= max <= 1", found=f"{low}, {high}"
+        )
+
+
+def read(path: str, what: str) -> bytes:
+    """A whole file, or standard input for `-`; bounded, because memory is."""
+    with sys.stdin.buffer if path == "-" else open(path, "rb") as file:
+        data = file.read(IMAGE_MAX_BYTES + 1)
+    if len(data) > IMAGE_MAX_BYTES:
+        raise OperatorError("composefs.too-large", f"{path} is too large for {what}", expected=f"at most {IMAGE_MAX_BYTES} bytes")
+    return data
+
+
+def write_atomically(path: str, data: bytes | memoryview) -> None:
+    """The whole file or none of it: written beside its place, made durable, renamed."""
+    if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe has no place to rename to
+        with open(path, "wb") as file:
+            file.write(data)
+        return
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+def tree_of(path: str) -> Directory:
+    """The tree in a directory, an image or a dump, told apart by what is there."""
+    from powernode.composefs import image, scan
+
+    if os.path.isdir(path):
+        return image.parse_dump(scan.dump_of(path, scan.ScanOptions(hardlinks=True)))
+    data = read(path, "an image or a dump")
+    if data[:1] == b"/":
+        return image.parse_dump(data)
+    return image.to_tree(data)

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+"""`make test`: the checks, then the suite with the library required, then what has two implementations without it.
+
+The second pass runs only the folders whose code behaves differently without the C library.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PURE = ("tests/unit", "tests/interop")
+
+
+def run(title: str, command: list[str], **environment: str) -> None:
+    print(f"\n== {title}", flush=True)
+    before = time.monotonic()
+    status = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False).returncode
+    print(f"== {title}: {'ok' if status == 0 else 'FAILED'} in {time.monotonic() - before:.0f} s", flush=True)
+    if status:
+        sys.exit(status)
+
+
+def main() -> None:
+    pytest = [sys.executable, "-m", "pytest", "-rs", *sys.argv[1:]]
+    run("checks", [sys.executable, "tests/check.py"])
+    run("without the C library", [*pytest, *PURE], POWERNODE_NATIVE="off")
+    run("with the C library", pytest, POWERNODE_NATIVE="require")
+
+
+if __name__ == "__main__":
+    main()
