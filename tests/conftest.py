@@ -16,7 +16,7 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def _reference_tools() -> None:
-    """Tests that compare with the reference tools skip by themselves where these cannot be had; here only the reason."""
+    """Tests that compare with the reference tools skip where these cannot be had; here is only the reason."""
     try:
         ensure_tools()
     except UnavailableError as error:

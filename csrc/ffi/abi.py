@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Reads the C interface out of csrc/include/powernode.h, the one place it is written down.
 
-`declarations()` is what cffi is given. Run as a program it (re)writes src/powernode/native/_signatures.py, from which the
-ctypes door learns the same functions; `--check` only says whether that file is current.
+`declarations()` is what cffi is given. Run as a program it (re)writes src/powernode/native/_signatures.py, from which
+the ctypes door learns the same functions; `--check` only says whether that file is current.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Imports point down and never in a circle, and the node's part is standard library only.
 
-The table is the rule; docs/architecture.md says why. Imports under TYPE_CHECKING count too: they are what the code knows.
+The table is the rule; docs/architecture.md says why. Imports under TYPE_CHECKING count too: they are what the code
+knows.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def imports_of(name: str, path: Path) -> Iterator[str]:
 
 MODULES = modules()
 GRAPH = {
-    name: {target for target in imports_of(name, path) if target in MODULES and target != name} for name, path in MODULES.items()
+    name: {target for target in imports_of(name, path) if target in MODULES and target != name}
+    for name, path in MODULES.items()
 }
 
 
@@ -67,7 +69,9 @@ def test_imports_point_down(name: str) -> None:
     assert own in MAY_USE, f"{own} is a new package: give it its place in the table"
     for target in GRAPH[name]:
         used = package(target)
-        assert used in ("", own) or used in MAY_USE[own], f"{name} imports {target}: {own} may use {sorted(MAY_USE[own])}"
+        assert used in ("", own) or used in MAY_USE[own], (
+            f"{name} imports {target}: {own} may use {sorted(MAY_USE[own])}"
+        )
 
 
 def test_the_table_has_no_cycle() -> None:
@@ -106,9 +110,18 @@ def _only_for_types(path: Path, top: str) -> bool:
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             guarded |= {id(child) for child in ast.walk(node)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import) and any(alias.name.split(".")[0] == top for alias in node.names) and id(node) not in guarded:
+        if (
+            isinstance(node, ast.Import)
+            and any(alias.name.split(".")[0] == top for alias in node.names)
+            and id(node) not in guarded
+        ):
             return False
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == top and id(node) not in guarded:
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and node.module.split(".")[0] == top
+            and id(node) not in guarded
+        ):
             return False
     return True
 

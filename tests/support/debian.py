@@ -84,7 +84,9 @@ class PrivateApt:
         }
         command = [tool, *(f"-o{key}={value}" for key, value in options.items()), *arguments]
         try:
-            result = subprocess.run(command, cwd=cwd or self._folder, capture_output=True, text=True, timeout=300, check=False)
+            result = subprocess.run(
+                command, cwd=cwd or self._folder, capture_output=True, text=True, timeout=300, check=False
+            )
         except subprocess.TimeoutExpired as error:
             raise UnavailableError(f"{tool} {arguments[0]} took too long") from error
         if result.returncode:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The reference tools our bytes are compared with: mkcomposefs and composefs-info as Debian builds them, and their test data.
+"""The reference tools our bytes are compared with: mkcomposefs and composefs-info as Debian builds them, and their
+test data.
 
 Only Debian's development release packages them, and its C library is newer than this machine's, so each tool is started
-through the dynamic loader it was unpacked with. A tool named by POWERNODE_MKCOMPOSEFS or POWERNODE_COMPOSEFS_INFO, or on
-PATH, comes first.
+through the dynamic loader it was unpacked with. A tool named by POWERNODE_MKCOMPOSEFS or POWERNODE_COMPOSEFS_INFO, or
+on PATH, comes first.
 
     python3 tests/support/peers.py      gets everything and says where it is
 """
@@ -70,8 +71,10 @@ def _unpacked() -> Path:
     for tool in TOOLS:
         wrapper = partial / "bin" / tool
         # `exec -a` would need bash; the tools do not care for their own name.
-        here = "$(dirname \"$(dirname \"$(readlink -f \"$0\")\")\")"
-        libraries = ":".join(f"$here/{folder.relative_to(partial)}" for folder in sorted(partial.glob("usr/lib/*-linux-gnu")))
+        here = '$(dirname "$(dirname "$(readlink -f "$0")")")'
+        libraries = ":".join(
+            f"$here/{folder.relative_to(partial)}" for folder in sorted(partial.glob("usr/lib/*-linux-gnu"))
+        )
         wrapper.write_text(
             f"#!/bin/sh\nhere={here}\n"
             f'exec "$here/{loader.relative_to(partial)}" --library-path "{libraries}" "$here/usr/bin/{tool}" "$@"\n'

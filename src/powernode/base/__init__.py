@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What every other package may use: errors, digests, limits. Imports nothing of ours and only cheap standard library."""
+"""What every other package may use: errors, digests. Imports nothing of ours and only cheap standard library."""

@@ -77,9 +77,9 @@ def _dispatch(words: list[str]) -> int:
         print(_group_help(group))
         return 0 if len(words) > 1 else 2
     verb = _choose(words[1], verbs, f"powernode {group}")
-    from importlib import import_module
-
-    module = import_module(f"powernode.cli.{group}.{verb.replace('-', '_')}")
+    name = f"powernode.cli.{group}.{verb.replace('-', '_')}"
+    __import__(name)  # importlib would be another millisecond
+    module = sys.modules[name]
     arguments = module.COMMAND.parse(words[2:])
     if arguments is None:
         print(module.COMMAND.help_text())
@@ -88,7 +88,9 @@ def _dispatch(words: list[str]) -> int:
     return status
 
 
-def _choose(word: str, among: dict[str, object] | dict[str, str] | dict[str, tuple[str, dict[str, str]]], prefix: str) -> str:
+def _choose(
+    word: str, among: dict[str, object] | dict[str, str] | dict[str, tuple[str, dict[str, str]]], prefix: str
+) -> str:
     if word in among:
         return word
     from difflib import get_close_matches
@@ -115,7 +117,8 @@ def _overview() -> str:
 def _group_help(group: str) -> str:
     summary, verbs = GROUPS[group]
     listed = "\n".join(f"  {verb:16} {text}" for verb, text in verbs.items())
-    return f"usage: powernode {group} VERB [options]\n\n{summary}\n\n{listed}\n\npowernode {group} VERB --help explains one verb."
+    usage = f"usage: powernode {group} VERB [options]"
+    return f"{usage}\n\n{summary}\n\n{listed}\n\npowernode {group} VERB --help explains one verb."
 
 
 def _version() -> int:

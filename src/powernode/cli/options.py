@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Options as data. argparse would cost more start-up time than hashing a file does.
 
-GNU conventions: `--name=VALUE`, `--name VALUE`, `-n VALUE`, `--` ends the options, options and operands in any order. An
-unknown option is an error with a suggestion.
+GNU conventions: `--name=VALUE`, `--name VALUE`, `-n VALUE`, `--` ends the options, options and operands in any order.
+An unknown option is an error with a suggestion.
 
-    COMMAND = Command("verity digest", "FILE…", "compute …", options=(Option("--jobs", "N", "…", natural),), example="…")
+    COMMAND = Command("verity digest", "FILE…", "…", options=(Option("--jobs", "N", "…", natural),), example="…")
     arguments = COMMAND.parse(["--jobs=2", "x"])      # None if help was asked for
     arguments.jobs, arguments.operands
 """
@@ -28,7 +28,7 @@ class Option:
         self,
         name: str,
         metavar: str | None,
-        help: str,  # noqa: A002 - what it is
+        help: str,
         convert: Callable[[str], Any] = str,
         *,
         default: Any = None,
@@ -39,7 +39,7 @@ class Option:
         self.metavar = metavar
         self.help = help
         self.convert = convert
-        self.default = [] if repeat else (False if metavar is None else default)
+        self.default = False if metavar is None else default
         self.short = short
         self.repeat = repeat
 
@@ -84,7 +84,7 @@ class Command:
 
     def parse(self, words: Sequence[str]) -> Arguments | None:
         """The arguments, or None when help was asked for."""
-        values: dict[str, Any] = {option.key: list(option.default) if option.repeat else option.default for option in self.options}
+        values: dict[str, Any] = {option.key: [] if option.repeat else option.default for option in self.options}
         operands: list[str] = []
         rest = iter(words)
         for word in rest:
@@ -112,7 +112,9 @@ class Command:
             raise self._unknown(name)
         if option.metavar is None:
             if equals:
-                raise OperatorError("cli.option", f"{name} takes no value", found=word, hint=f"powernode {self.name} --help")
+                raise OperatorError(
+                    "cli.option", f"{name} takes no value", found=word, hint=f"powernode {self.name} --help"
+                )
             values[option.key] = True
             return
         if not equals:
@@ -140,7 +142,10 @@ class Command:
         from textwrap import fill
 
         rows = [
-            (", ".join(filter(None, (option.short, option.name))) + (f"={option.metavar}" if option.metavar else ""), option.help)
+            (
+                ", ".join(filter(None, (option.short, option.name))) + (f"={option.metavar}" if option.metavar else ""),
+                option.help,
+            )
             for option in self.options
         ]
         width = max((len(left) for left, _ in rows), default=0) + 2
@@ -148,7 +153,8 @@ class Command:
         if rows:
             lines += ["", "options:"]
             lines += [
-                fill(text, 100, initial_indent=f"  {left:{width}}", subsequent_indent=" " * (width + 2)) for left, text in rows
+                fill(text, 100, initial_indent=f"  {left:{width}}", subsequent_indent=" " * (width + 2))
+                for left, text in rows
             ]
         lines += ["", "example:", *(f"  {line}" for line in self.example.strip().splitlines())]
         return "\n".join(lines)

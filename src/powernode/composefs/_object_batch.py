@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 from powernode.base.errors import InternalError, OperatorError
 from powernode.composefs._object_errors import on_this_machine
 from powernode.composefs._object_files import make_locked_folder, remove_folder, seal_object, sync_folder, wrong_digest
-from powernode.composefs._object_names import object_path
+from powernode.composefs._object_names import object_path, parse_name
 from powernode.linux import files
 
 if TYPE_CHECKING:
@@ -109,6 +109,20 @@ class Batch:
             return len(data)
 
         return self._add(write, digest, recompute)
+
+    @property
+    def places(self) -> tuple[int, int]:
+        """Descriptors of the store and of the batch's own directory, for the C library's scan."""
+        return self._root_fd, self._folder_fd
+
+    def adopt(self) -> None:
+        """Take what somebody trusted wrote into the batch's directory, complete and named by its hexadecimal digest."""
+        with on_this_machine("write to the object store", self._root), os.scandir(self._folder) as entries:
+            for entry in entries:
+                digest = parse_name(entry.name[:2], entry.name[2:])
+                if digest is not None and digest not in self._pending:
+                    self._pending[digest] = entry.path
+                    self._count(entry.stat(follow_symlinks=False).st_size)
 
     def commit(self) -> None:
         """Make everything durable and visible, in this order; ends the batch."""

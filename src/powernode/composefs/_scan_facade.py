@@ -14,7 +14,7 @@ from powernode.verity import digest_fd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from powernode.composefs.scan import Progress, ScanOptions
+    from powernode.composefs._scan_options import Progress, ScanOptions
     from powernode.composefs.store import ObjectStore
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """composefs images: made from a directory, a dump or a tree; read back as text, objects or a tree.
 
-The same bytes through the C library and without it, and the same bytes as the reference tools. Images are untrusted: what
-breaks the format is a DataError with a precise code.
+The same bytes through the C library and without it, and the same bytes as the reference tools. Images are untrusted:
+what breaks the format is a DataError with a precise code.
 
     image = from_dump(text)
     digest(image)              # the number everything below it hangs on
@@ -95,7 +95,7 @@ def dump(image: bytes | memoryview, *, only: Iterable[bytes] = ()) -> bytes:
 
 
 def listing(image: bytes | memoryview, *, only: Iterable[bytes] = ()) -> bytes:
-    """A line per path: `PATH\\t@ OBJECT` for a file in the store, `PATH\\t-> TARGET` for a link, a directory ends with `/`."""
+    """A line per path: `PATH\\t@ OBJECT` for a file in the store, `PATH\\t-> TARGET` for a symbolic link."""
     return _text(image, _LIST, only)
 
 
@@ -122,4 +122,3 @@ def _text(image: bytes | memoryview, what: int, only: Iterable[bytes]) -> bytes:
         if result < 0:
             raise failure.error(result, "byte", "image")
         return bytes(out.view())
-

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A directory on disk as a composefs image or dump text, and its files into an object store on the way.
 
-What the reference tool makes of the same directory, byte for byte: files of up to 64 bytes live in the image, larger ones
-are named by their digest, every name counts as a file of its own (`hardlinks=True` keeps names of one inode together).
-The walk, reading and hashing run in `threads` threads; small files are hashed many at a time.
+What the reference tool makes of the same directory, byte for byte: files of up to 64 bytes live in the image, larger
+ones are named by their digest, every name counts as a file of its own (`hardlinks=True` keeps names of one inode
+together). The walk, reading and hashing run in `threads` threads; small files are hashed many at a time.
 
     image = image_of("/srv/root")
     image = image_of("/srv/root", store=ObjectStore("/srv/objects"))
@@ -14,44 +14,18 @@ from __future__ import annotations
 import os
 
 from powernode import native
-from powernode.base.errors import OperatorError
+from powernode.composefs._scan_options import ScanOptions
+
+__all__ = ["ScanOptions", "dump_of", "image_of"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from powernode.composefs.store import Batch, ObjectStore
+    from powernode.composefs._scan_options import Progress
+    from powernode.composefs.store import ObjectStore
     from powernode.native import Library
 
-    Progress = Callable[[int, int], None]
-    """Called about ten times a second with the files and bytes done so far."""
-
 _IMAGE, _DUMP = 0, 1
-_NO_XATTRS, _USER_XATTRS, _NO_DEVICES, _EPOCH, _HARDLINKS = 1, 2, 4, 8, 16
 _POLL_S = 0.1
-
-
-class ScanOptions:
-    """What to leave out. `xattrs`: all, user (only user.*) or none; `epoch`: all times zero."""
-
-    __slots__ = ("devices", "epoch", "hardlinks", "xattrs")
-
-    def __init__(self, *, xattrs: str = "all", devices: bool = True, epoch: bool = False, hardlinks: bool = False) -> None:
-        if xattrs not in ("all", "user", "none"):
-            raise OperatorError("scan.xattrs", "unknown choice of xattrs", expected="all, user or none", found=repr(xattrs))
-        self.xattrs = xattrs
-        self.devices = devices
-        self.epoch = epoch
-        self.hardlinks = hardlinks
-
-    @property
-    def flags(self) -> int:
-        return (
-            {"all": 0, "user": _USER_XATTRS, "none": _NO_XATTRS}[self.xattrs]
-            | (0 if self.devices else _NO_DEVICES)
-            | (_EPOCH if self.epoch else 0)
-            | (_HARDLINKS if self.hardlinks else 0)
-        )
 
 
 def image_of(
@@ -99,15 +73,11 @@ def _scan(
         if store is None:
             return _call(library, fd, what, options, threads, versions, (-1, -1), progress)
         with store.batch(jobs=threads or os.cpu_count() or 1) as batch:
-            result = _call(library, fd, what, options, threads, versions, _places(batch), progress)
+            result = _call(library, fd, what, options, threads, versions, batch.places, progress)
             batch.adopt()
         return result
     finally:
         os.close(fd)
-
-
-def _places(batch: Batch) -> tuple[int, int]:
-    return batch.root_fd, batch.folder_fd
 
 
 def _call(

@@ -2,8 +2,8 @@
 """Finds the C library once and says through which door: cffi, else ctypes, else none.
 
 POWERNODE_NATIVE=auto (default) uses the library when it is there, `require` fails without it, `off` never opens it.
-POWERNODE_NATIVE_DOOR=cffi|ctypes insists on one door. A library that is there but broken is always an error: falling back
-in silence would turn a bad build into a slow one.
+POWERNODE_NATIVE_DOOR=cffi|ctypes insists on one door. A library that is there but broken is always an error: falling
+back in silence would turn a bad build into a slow one.
 
     library = native.library()          # None when there is none or it is off
     library.call("pn_abi_version")      # buffers become pointers, ints stay ints
@@ -61,7 +61,9 @@ def _open() -> None:
     global _library, _reason
     mode = os.environ.get("POWERNODE_NATIVE", "auto")
     if mode not in ("auto", "require", "off"):
-        raise OperatorError("native.mode", "POWERNODE_NATIVE cannot be understood", expected="auto, require or off", found=mode)
+        raise OperatorError(
+            "native.mode", "POWERNODE_NATIVE cannot be understood", expected="auto, require or off", found=mode
+        )
     if mode == "off":
         _library, _reason = None, "off by POWERNODE_NATIVE"
         return

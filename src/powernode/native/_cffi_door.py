@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from powernode.native import _powernode
+# Written so that a missing file is a ModuleNotFoundError that names it, and a broken one is not.
+import powernode.native._powernode as _powernode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

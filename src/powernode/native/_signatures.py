@@ -4,7 +4,10 @@
 SIGNATURES: dict[str, tuple[str, tuple[str, ...]]] = {
     "pn_abi_version": ("i32", ()),
     "pn_buffer_free": ("void", ("ptr",)),
-    "pn_composefs_from_directory": ("i32", ("i32", "u32", "u32", "u32", "u32", "u32", "i32", "i32", "ptr", "ptr", "ptr")),
+    "pn_composefs_from_directory": (
+        "i32",
+        ("i32", "u32", "u32", "u32", "u32", "u32", "i32", "i32", "ptr", "ptr", "ptr"),
+    ),
     "pn_composefs_image_from_dump": ("i32", ("ptr", "u64", "u32", "u32", "u32", "ptr", "ptr")),
     "pn_composefs_text_from_image": ("i32", ("ptr", "u64", "u32", "ptr", "ptr", "ptr")),
     "pn_verity_blocks": ("i32", ("u32", "u32", "ptr", "u64", "ptr")),

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The two structures through which the library answers: a buffer it allocated, and a refusal.
 
-    with NativeBuffer(library) as image:
-        failure = Failure()
-        if library.call("pn_…", …, image.handle, failure.handle): raise failure.error(…)
-        file.write(image.view())
+with NativeBuffer(library) as image:
+    failure = Failure()
+    if library.call("pn_…", …, image.handle, failure.handle): raise failure.error(…)
+    file.write(image.view())
 """
 
 from __future__ import annotations
@@ -61,4 +61,3 @@ class Failure:
         if result == -errno.ENOMEM:
             return MachineError(self.code, f"{what}: {message}")
         return DataError(self.code, f"{what}, {unit} {where}: {message}")
-

@@ -65,7 +65,9 @@ def _explain(error: OSError, what: str) -> Exception:
 def _regular_size(fd: int, what: str) -> int:
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
-        raise OperatorError("verity.not-a-file", f"{what} is not a regular file", hint="only regular files have a digest")
+        raise OperatorError(
+            "verity.not-a-file", f"{what} is not a regular file", hint="only regular files have a digest"
+        )
     return status.st_size
 
 
@@ -103,21 +105,25 @@ def digest_buffer(data: Buffer, params: Params = DEFAULT, *, threads: int = 0) -
 def digest_files(
     paths: Sequence[str | bytes | os.PathLike[str]], params: Params = DEFAULT, *, threads: int = 0
 ) -> list[Digest | OSError]:
-    """Many files at once, small ones together in the lanes of one kernel. A file that fails does not stop the others."""
+    """Many files at once, small ones together in the lanes of one kernel. One that fails does not stop the others."""
     names = [os.fsencode(path) for path in paths]
     for name in names:
         if b"\0" in name or not name:
             raise OperatorError("verity.path", "a path is empty or holds a NUL byte", found=repr(name[:100]))
     return [
-        OSError(value, os.strerror(value), os.fsdecode(name)) if isinstance(value, int) else Digest(params.algorithm, value)
+        OSError(value, os.strerror(value), os.fsdecode(name))
+        if isinstance(value, int)
+        else Digest(params.algorithm, value)
         for name, value in zip(names, _implementation().digest_files(params, names, threads), strict=True)
     ]
 
 
 def merkle_tree(source: int | Buffer, params: Params = DEFAULT, *, threads: int = 0) -> tuple[Digest, bytes]:
-    """The digest and the Merkle tree of an open file or a buffer, the tree as the kernel stores it: root block first."""
+    """The digest and the Merkle tree of an open file or a buffer, as the kernel stores it: root block first."""
     if isinstance(source, int):
-        value, tree = _implementation().digest(params, None, source, _regular_size(source, f"file descriptor {source}"), threads, True)
+        value, tree = _implementation().digest(
+            params, None, source, _regular_size(source, f"file descriptor {source}"), threads, True
+        )
     else:
         value, tree = _implementation().digest(params, source, -1, memoryview(source).nbytes, threads, True)
     return Digest(params.algorithm, value), tree

@@ -58,7 +58,9 @@ class Stream:
         return bytes(value)
 
 
-def digest(params: Params, data: Buffer | None, fd: int, size: int, threads: int, want_tree: bool) -> tuple[bytes, bytes]:
+def digest(
+    params: Params, data: Buffer | None, fd: int, size: int, threads: int, want_tree: bool
+) -> tuple[bytes, bytes]:
     library = _library()
     value = bytearray(params.digest_size)
     tree = None

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """fs-verity in plain Python over hashlib: the readable reference, and what runs where there is no library.
 
-The tree: hash every block of the file (behind the salt, padded with zeros to the block size), write the digests one after
-the other, cut that into blocks again, and so on until one digest is left, the root. The digest of the file is the hash of
-a descriptor that holds the root, the size and the parameters; the descriptor is not salted.
+The tree: hash every block of the file (behind the salt, padded with zeros to the block size), write the digests one
+after the other, cut that into blocks again, and so on until one digest is left, the root. The digest of the file is the
+hash of a descriptor that holds the root, the size and the parameters; the descriptor is not salted.
 """
 
 from __future__ import annotations
@@ -114,7 +114,9 @@ def _pieces(data: Buffer | None, fd: int, size: int) -> Iterator[Buffer]:
         offset += len(piece)
 
 
-def digest(params: Params, data: Buffer | None, fd: int, size: int, threads: int, want_tree: bool) -> tuple[bytes, bytes]:
+def digest(
+    params: Params, data: Buffer | None, fd: int, size: int, threads: int, want_tree: bool
+) -> tuple[bytes, bytes]:
     """The digest of `data`, or of `size` bytes of `fd`; with the tree if it is wanted. `threads` is for the twin."""
     stream = Stream(params, keep_tree=want_tree)
     for piece in _pieces(data, fd, size):
@@ -137,7 +139,7 @@ def _digest_path(params: Params, path: bytes) -> bytes | int:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             return errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
-        return digest(params, None, fd, status.st_size, threads, False)[0]
+        return digest(params, None, fd, status.st_size, 1, False)[0]
     except OSError as error:
         return error.errno or errno.EIO
     finally:

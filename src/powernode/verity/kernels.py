@@ -34,7 +34,9 @@ class Kernel:
 def _library() -> native.Library:
     library = native.library()
     if library is None:
-        raise MachineError("verity.no-kernels", "there are no hash kernels without the C library", found=native.reason())
+        raise MachineError(
+            "verity.no-kernels", "there are no hash kernels without the C library", found=native.reason()
+        )
     return library
 
 
@@ -59,7 +61,7 @@ def use(name: str | None) -> None:
 
 
 def race(kib: int, block_size: int = 4096) -> list[Kernel]:
-    """Every kernel with its rate over `kib` KiB of warm data, best of a few rounds; the library's own choice is kept."""
+    """Every kernel with its rate over `kib` KiB of warm data, best of a few rounds; the choice in force is kept."""
     library = _library()
     for number in _ALGORITHMS:
         library.call("pn_verity_calibrate", number)
@@ -71,7 +73,9 @@ def race(kib: int, block_size: int = 4096) -> list[Kernel]:
             if kernel.usable:
                 use(kernel.name)
                 number = next(key for key, value in _ALGORITHMS.items() if value == kernel.algorithm)
-                kernel.bytes_per_second = max(_rate(library, number, block_size, data, blocks, out) for _ in range(ROUNDS))
+                kernel.bytes_per_second = max(
+                    _rate(library, number, block_size, data, blocks, out) for _ in range(ROUNDS)
+                )
     finally:
         use(None)
         for kernel in found:

@@ -13,7 +13,9 @@ COMMAND = Command(
     "SOURCE [IMAGE]",
     "Makes a composefs image of a directory, byte for byte as mkcomposefs does, or of dump text.",
     options=(
-        Option("--digest-store", "DIR", "also put every file's content there, named by its digest, safe against power cuts"),
+        Option(
+            "--digest-store", "DIR", "also put every file's content there, named by its digest, safe against power cuts"
+        ),
         Option("--print-digest", None, "print the fs-verity digest of the image"),
         Option("--print-digest-only", None, "print the digest and write no image"),
         Option("--from-file", None, "SOURCE is dump text, `-` for standard input"),
@@ -49,7 +51,11 @@ def run(arguments: Arguments) -> int:
     if arguments.json:
         import json
 
-        print(json.dumps({"digest": images.digest(data).hex, "size_bytes": len(data), "image": image[0] if image else None}))
+        print(
+            json.dumps(
+                {"digest": images.digest(data).hex, "size_bytes": len(data), "image": image[0] if image else None}
+            )
+        )
     elif arguments.print_digest or arguments.print_digest_only:
         print(images.digest(data).hex)
     return 0

@@ -11,7 +11,9 @@ COMMAND = Command(
     "composefs dump",
     "IMAGE…",
     "Prints images as dump text, from which the same image can be made again.",
-    options=(Option("--filter", "NAME", "only this entry of the root and what is below it; may be repeated", repeat=True),),
+    options=(
+        Option("--filter", "NAME", "only this entry of the root and what is below it; may be repeated", repeat=True),
+    ),
     example="powernode composefs dump root.cfs | powernode composefs create --from-file - copy.cfs",
     least=1,
 )

@@ -12,7 +12,8 @@ COMMAND = Command(
     "PATH",
     "Says which module gives a path of the merged root, and which ones lost it by which rule.",
     options=(MODULE, Option("--json", None, "one JSON object for machines")),
-    example="powernode composefs explain /etc/motd --module=base,priority=1000,tree=base.cfs --module=site,priority=5000,tree=./site",
+    example="powernode composefs explain /etc/motd --module=base,priority=1000,tree=base.cfs "
+    "--module=site,priority=5000,tree=./site",
     least=1,
     most=1,
 )

@@ -39,7 +39,11 @@ def run(arguments: Arguments) -> int:
     if arguments.json:
         import json
 
-        print(json.dumps({"checked": report.checked, "size_bytes": report.size_bytes, **lists, "repaired": report.repaired}))
+        print(
+            json.dumps(
+                {"checked": report.checked, "size_bytes": report.size_bytes, **lists, "repaired": report.repaired}
+            )
+        )
     else:
         for kind, names in lists.items():
             for name in names:

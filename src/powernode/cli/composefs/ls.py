@@ -11,7 +11,9 @@ COMMAND = Command(
     "composefs ls",
     "IMAGE…",
     "Lists the paths in images: directories end with a slash, files name their object, symbolic links their target.",
-    options=(Option("--filter", "NAME", "only this entry of the root and what is below it; may be repeated", repeat=True),),
+    options=(
+        Option("--filter", "NAME", "only this entry of the root and what is below it; may be repeated", repeat=True),
+    ),
     example="powernode composefs ls root.cfs",
     least=1,
 )

@@ -13,7 +13,8 @@ from powernode.cli.output import write_line
 COMMAND = Command(
     "composefs merge",
     "[IMAGE]",
-    "Merges modules' trees into one root by their ownership rules, prints its digest and reports every path that lost. The order of the "
+    "Merges modules' trees into one root by their ownership rules, prints its digest and reports every path that "
+    "lost. The order of the "
     "modules on the command line does not matter.",
     options=(
         MODULE,

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""How merge and explain are told about modules: `--module=NAME,priority=N,tree=PATH[,rules=FILE][,locked][,parent=NAME]`.
+"""How merge and explain are told about modules:
+`--module=NAME,priority=N,tree=PATH[,rules=FILE][,locked][,parent=NAME]`.
 
 The rules file is JSON with any of file_spec, mask, protected_spec, dependency_spec: lists of globs. A module without
 file_spec ships its whole tree.
@@ -13,12 +14,14 @@ from powernode.cli.options import Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from powernode.composefs.matching import PathMatcher
     from powernode.composefs.merge import MergeInput
 
 MODULE = Option(
     "--module",
     "NAME,priority=N,tree=PATH[,rules=FILE][,locked][,parent=NAME]",
-    "a module: its effective priority, its tree (directory, image or dump) and its ownership rules (JSON with file_spec, "
+    "a module: its effective priority, its tree (directory, image or dump) and its ownership rules (JSON with "
+    "file_spec, "
     "mask, protected_spec, dependency_spec: lists of globs); repeat for every module",
     repeat=True,
 )
@@ -52,17 +55,20 @@ def _module(text: str) -> MergeInput:
         tree=tree_of(fields["tree"]),
         locked="locked" in fields,
         parent=fields.get("parent"),
-        **rules,
+        file_spec=rules.get("file_spec"),
+        mask=rules.get("mask"),
+        protected_spec=rules.get("protected_spec"),
+        dependency_spec=rules.get("dependency_spec"),
     )
 
 
-def _compile(globs: list[str]) -> object:
+def _compile(globs: list[str]) -> PathMatcher:
     from powernode.manifest.globs import compile_globs
 
     return compile_globs(globs)
 
 
-def _rules(name: str, path: str) -> dict[str, object]:  # type: ignore[explicit-any, unused-ignore]
+def _rules(name: str, path: str) -> dict[str, PathMatcher]:
     import json
 
     try:
@@ -70,8 +76,12 @@ def _rules(name: str, path: str) -> dict[str, object]:  # type: ignore[explicit-
     except ValueError as error:
         raise OperatorError("cli.rules", f"the rules of {name} are no JSON", found=f"{path}: {error}") from None
     if not isinstance(document, dict) or set(document) - set(_SPECS):
-        raise OperatorError("cli.rules", f"the rules of {name} hold something else", expected=", ".join(_SPECS), found=path)
+        raise OperatorError(
+            "cli.rules", f"the rules of {name} hold something else", expected=", ".join(_SPECS), found=path
+        )
     for key, globs in document.items():
         if not isinstance(globs, list) or not all(isinstance(glob, str) for glob in globs):
-            raise OperatorError("cli.rules", f"{key} of {name} is no list of globs", expected='["/etc/x/**"]', found=path)
+            raise OperatorError(
+                "cli.rules", f"{key} of {name} is no list of globs", expected='["/etc/x/**"]', found=path
+            )
     return {key: _compile(globs) for key, globs in document.items()}

@@ -9,7 +9,8 @@ from powernode.cli.options import Arguments, Command, Option, hex_bytes, one_of
 COMMAND = Command(
     "composefs mount",
     "IMAGE TARGET",
-    "Mounts an image over its objects (root only). With --verity=require the kernel refuses any file whose content is not what the image "
+    "Mounts an image over its objects (root only). With --verity=require the kernel refuses any file whose content "
+    "is not what the image "
     "says; what was reached is printed.",
     options=(
         Option("--basedir", "DIR", "the object store; may be repeated", repeat=True),
@@ -19,7 +20,8 @@ COMMAND = Command(
         Option("--workdir", "DIR", "the upper layer's work directory, on the same filesystem"),
         Option("--json", None, "one JSON object for machines"),
     ),
-    example="powernode composefs mount --basedir=objects --digest=53cf8… root.cfs /mnt\nkernel-verity sha256:53cf8… by file",
+    example="powernode composefs mount --basedir=objects --digest=53cf8… root.cfs /mnt\nkernel-verity sha256:53cf8… "
+    "by file",
     least=2,
     most=2,
 )

@@ -11,7 +11,9 @@ COMMAND = Command(
     "composefs objects",
     "IMAGE…",
     "Lists the objects images need, each once, as paths in an object store.",
-    options=(Option("--filter", "NAME", "only this entry of the root and what is below it; may be repeated", repeat=True),),
+    options=(
+        Option("--filter", "NAME", "only this entry of the root and what is below it; may be repeated", repeat=True),
+    ),
     example="powernode composefs objects root.cfs",
     least=1,
 )

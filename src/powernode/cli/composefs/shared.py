@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 IMAGE_MAX_BYTES = 1 << 34
 VERSIONS = (
-    Option("--min-version", "N", "lowest format version to write, 0 or 1 (default 0; modules use 1)", natural, default=0),
+    Option(
+        "--min-version", "N", "lowest format version to write, 0 or 1 (default 0; modules use 1)", natural, default=0
+    ),
     Option("--max-version", "N", "highest format version to write (default 1)", natural, default=1),
 )
 
@@ -23,7 +25,10 @@ VERSIONS = (
 def check_versions(low: int, high: int) -> None:
     if not 0 <= low <= high <= 1:
         raise OperatorError(
-            "composefs.version", "these format versions cannot be written", expected="0 <= min <= max <= 1", found=f"{low}, {high}"
+            "composefs.version",
+            "these format versions cannot be written",
+            expected="0 <= min <= max <= 1",
+            found=f"{low}, {high}",
         )
 
 
@@ -32,7 +37,9 @@ def read(path: str, what: str) -> bytes:
     with sys.stdin.buffer if path == "-" else open(path, "rb") as file:
         data = file.read(IMAGE_MAX_BYTES + 1)
     if len(data) > IMAGE_MAX_BYTES:
-        raise OperatorError("composefs.too-large", f"{path} is too large for {what}", expected=f"at most {IMAGE_MAX_BYTES} bytes")
+        raise OperatorError(
+            "composefs.too-large", f"{path} is too large for {what}", expected=f"at most {IMAGE_MAX_BYTES} bytes"
+        )
     return data
 
 

@@ -15,7 +15,8 @@ from powernode.verity.params import ALGORITHM_NUMBERS
 COMMAND = Command(
     "verity digest",
     "FILE…",
-    "Computes the fs-verity digest of files, the number the kernel checks a file against on every read. Needs no kernel support.",
+    "Computes the fs-verity digest of files, the number the kernel checks a file against on every read. Needs no "
+    "kernel support.",
     options=(
         *PARAMETERS,
         Option("--jobs", "N", "threads; 0 (default) takes all CPUs", natural, default=0, short="-j"),
@@ -56,7 +57,11 @@ def _print(arguments: Arguments, path: str, digest: verity.Digest) -> None:
         return
     value, label = digest.hex, str(digest)
     if arguments.for_builtin_sig:
-        head = b"FSVerity" + ALGORITHM_NUMBERS[digest.algorithm].to_bytes(2, "little") + len(digest.value).to_bytes(2, "little")
+        head = (
+            b"FSVerity"
+            + ALGORITHM_NUMBERS[digest.algorithm].to_bytes(2, "little")
+            + len(digest.value).to_bytes(2, "little")
+        )
         value = label = (head + digest.value).hex()
     write_line(value if arguments.compact else f"{label} {path}")
 

@@ -9,7 +9,8 @@ from powernode.verity import kernels
 COMMAND = Command(
     "verity kernels",
     "",
-    "Shows the hash kernels built in, which this CPU can run, and how fast each one is on data in the cache. `*` marks the one in use.",
+    "Shows the hash kernels built in, which this CPU can run, and how fast each one is on data in the cache. `*` "
+    "marks the one in use.",
     options=(
         Option("--kib", "N", "data each kernel hashes in one round, in KiB (default 192)", natural, default=192),
         Option("--json", None, "one JSON object per line for machines"),

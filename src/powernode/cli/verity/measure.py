@@ -15,7 +15,8 @@ COMMAND = Command(
     "FILE…",
     "Prints the digest the kernel enforces for files that are sealed.",
     options=(Option("--json", None, "one JSON object per line for machines"),),
-    example="powernode verity measure /var/lib/powernode/objects/ab/cdef…\nsha256:abcdef… /var/lib/powernode/objects/ab/cdef…",
+    example="powernode verity measure /var/lib/powernode/objects/ab/cdef…\nsha256:abcdef… "
+    "/var/lib/powernode/objects/ab/cdef…",
     least=1,
 )
 

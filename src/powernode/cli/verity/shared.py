@@ -8,7 +8,13 @@ from powernode.verity import Params
 
 PARAMETERS = (
     Option("--hash-alg", "NAME", "sha256 (default) or sha512", default="sha256"),
-    Option("--block-size", "BYTES", "Merkle tree block size, a power of two, 1024 to 65536 (default 4096)", natural, default=4096),
+    Option(
+        "--block-size",
+        "BYTES",
+        "Merkle tree block size, a power of two, 1024 to 65536 (default 4096)",
+        natural,
+        default=4096,
+    ),
     Option("--salt", "HEX", "salt in hexadecimal, at most 32 bytes", hex_bytes, default=b""),
 )
 

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: MIT
+"""The extension cffi writes."""
+
+from typing import Any
+
+ffi: Any
+lib: Any
