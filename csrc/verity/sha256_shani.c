@@ -41,7 +41,7 @@ INLINE void store_digest(uint8_t *digest, __m128i abef, __m128i cdgh)
 
 /* Four rounds of every stream. `m0` holds the words of these rounds; the next words grow out of m0..m3 meanwhile. Stream by
  * stream rather than instruction by instruction: fewer values are alive at once, and the core reorders across streams. */
-#define EACH for (unsigned j = 0; j < streams; j++)
+#define EACH _Pragma("GCC unroll 4") for (unsigned j = 0; j < streams; j++)
 #define FOUR_ROUNDS_OF_ONE(t, m0)                                                                                                \
     __m128i wk = _mm_add_epi32(m0[j], _mm_load_si128((const __m128i *)(pn_sha256_k + (t))));                                     \
     cdgh[j] = _mm_sha256rnds2_epu32(cdgh[j], abef[j], wk);                                                                       \

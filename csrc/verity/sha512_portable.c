@@ -5,8 +5,6 @@
 #include "kernel.h"
 #include "kernels.h"
 
-#include <string.h>
-
 const uint64_t pn_sha512_initial[8] = {
     0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1,
     0x510e527fade682d1, 0x9b05688c2b3e6c1f, 0x1f83d9abfb41bd6b, 0x5be0cd19137e2179,
@@ -82,18 +80,39 @@ void pn_sha512_compress(uint64_t state[8], const uint8_t *block)
     rounds(state, wk);
 }
 
-static void run(const struct pn_frame *frame, const uint8_t *const *messages, size_t groups, uint8_t *digests)
+/* The kernel: the template of the vector kernels with one lane of scalar words, which unrolls better than `rounds`. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define TARGET __attribute__((optimize("no-tree-slp-vectorize"))) /* pairs of rotates in a vector are slower than apart */
+#else
+#define TARGET
+#endif
+#define BITS 512
+#define LANES 1
+#define V uint64_t
+#define ADD(x, y) ((x) + (y))
+#define XOR3(x, y, z) ((x) ^ (y) ^ (z))
+#define CH(e, f, g) ((g) ^ ((e) & ((f) ^ (g))))
+#define MAJ(a, b, c) (((a) & (b)) | ((c) & ((a) | (b))))
+#define SHR(x, n) ((x) >> (n))
+#define ROR ror
+#define SET1(x) (x)
+
+static inline void load16(V w[16], const uint8_t *const *from, size_t offset)
 {
-    for (size_t i = 0; i < groups; i++) {
-        uint64_t state[8];
-        memcpy(state, frame->start.w64, sizeof(state));
-        for (uint32_t block = 0; block < frame->body_blocks; block++)
-            pn_sha512_compress(state, messages[i] + 128 * (size_t)block);
-        rounds(state, frame->tail_schedule.w64);
-        for (unsigned w = 0; w < 8; w++)
-            for (unsigned shift = 64; shift; digests++)
-                *digests = (uint8_t)(state[w] >> (shift -= 8));
-    }
+    for (unsigned t = 0; t < 16; t++)
+        w[t] = load_be(from[0] + offset + 8 * t);
 }
 
-const struct pn_kernel pn_sha512_portable = {.name = "sha512-portable", .algorithm = PN_SHA512, .lanes = 1, .worth = 1, .run = run};
+static inline void store8(const V state[8], uint8_t *digest)
+{
+    for (unsigned w = 0; w < 8; w++)
+        for (unsigned shift = 64; shift; digest++)
+            *digest = (uint8_t)(state[w] >> (shift -= 8));
+}
+
+#define LOAD16 load16
+#define STORE8 store8
+#include "sha2_lanes.h"
+
+const struct pn_kernel pn_sha512_portable = {
+    .name = "sha512-portable", .algorithm = PN_SHA512, .lanes = 1, .worth = 1, .run = run_lanes};
