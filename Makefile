@@ -14,7 +14,7 @@ help:
 	@echo 'make clean   remove what the others made'
 
 demo:
-	@.ci/setup run
+	@.ci/setup demo
 	@$(PYTHON) examples/demo.py
 
 test:

@@ -22,6 +22,10 @@ __attribute__((format(printf, 5, 6))) static inline int pn_refuse(struct pn_fail
         va_start(arguments, format);
         vsnprintf(failure->message, sizeof(failure->message), format, arguments);
         va_end(arguments);
+        /* Names and text of strangers are in it, and it ends up on a terminal. */
+        for (char *at = failure->message; *at; at++)
+            if ((unsigned char)*at < ' ' || *at == 0x7f)
+                *at = '?';
     }
     return error;
 }

@@ -47,12 +47,17 @@ static int start_root(struct pn_scan *scan, int directory)
         free(scan->root);
         return -ENOMEM;
     }
-    anchor->fd = fcntl(directory, F_DUPFD_CLOEXEC, 0);
-    atomic_init(&anchor->users, 1);
-    scan->root->anchor = anchor;
     scan->root->self = &scan->root_entry;
     scan->queue = scan->all = scan->root;
-    return anchor->fd < 0 ? -errno : 0;
+    anchor->fd = fcntl(directory, F_DUPFD_CLOEXEC, 0);
+    if (anchor->fd < 0) { /* the walk, which lets go of anchors, will not happen */
+        int error = -errno;
+        free(anchor);
+        return error;
+    }
+    atomic_init(&anchor->users, 1);
+    scan->root->anchor = anchor;
+    return 0;
 }
 
 static void free_entries(struct pn_scan *scan)
@@ -89,6 +94,8 @@ int32_t pn_composefs_from_directory(int32_t directory, uint32_t what, uint32_t f
     unsigned ready = 0;
     memset(result, 0, sizeof(*result));
     memset(failure, 0, sizeof(*failure));
+    if (what > 1)
+        return pn_refuse(failure, -EINVAL, what, "composefs.text-kind", "expected an image (0) or a dump (1), found %u", what);
     struct pn_scan_worker *workers = calloc(scan.threads, sizeof(*workers));
     int error = workers ? pn_plan_init(&scan.plan, PN_SHA256, 4096, NULL, 0) : -ENOMEM;
     while (!error && ready < scan.threads)
@@ -102,7 +109,7 @@ int32_t pn_composefs_from_directory(int32_t directory, uint32_t what, uint32_t f
     if (!error)
         error = write_result(&scan, what, min_version, max_version, result);
     if (error && !failure->code[0])
-        pn_refuse(failure, error, 0, error == -ENOMEM ? "scan.memory" : "scan.tree", "%s", strerror(-error));
+        pn_refuse(failure, error, 0, error == -ENOMEM ? PN_SCAN_MEMORY : "composefs.tree", "%s", strerror(-error));
     free_entries(&scan);
     for (unsigned i = 0; i < ready; i++)
         pn_arena_free(&workers[i].arena);

@@ -25,6 +25,7 @@ enum {
     PN_INLINE_MAX = 64,            /* larger files live in the object store */
     PN_ANCHOR_PATH = 2048,         /* longer relative paths start again from a directory kept open */
     PN_SHARED_FROM = 64 << 20,     /* larger files are left for the end, where all threads share each */
+    PN_SHARED_MAX = 64,            /* but only so many: each costs a descriptor until then */
 };
 
 /* A directory that stays open while directories below it wait, because a path from the root would be too long. */
@@ -73,11 +74,13 @@ struct pn_scan {
     _Atomic int error;
     struct pn_failure *failure;
     struct pn_scan_large *large;
+    unsigned large_count;
 };
 
 /* A file to be hashed by all threads together once the walk is over; kept open. */
 struct pn_scan_large {
     struct pn_scan_large *next;
+    const struct pn_scan_directory *directory;
     struct pn_scan_entry *entry;
     int fd;
 };
@@ -93,9 +96,21 @@ struct pn_scan_worker {
 
 enum { PN_LISTING_BYTES = 64 << 10, PN_XATTR_LIST_MAX = 64 << 10 };
 
-/* Remembers the first error and where it happened; every thread stops at its next entry. Returns `error`. */
+/* Remembers the first error and where it happened; every thread stops at its next entry. Returns `error`. What vanished or
+ * became something else since it was listed gets the code for a change, whatever `code` says. */
 int pn_scan_fail(struct pn_scan *scan, int error, const char *code, const struct pn_scan_directory *in, const char *name,
                  const char *attempt);
+#define PN_SCAN_READ "composefs.read"
+#define PN_SCAN_STORE "composefs.store"
+#define PN_SCAN_CHANGED "composefs.changed"
+#define PN_SCAN_MEMORY "composefs.memory"
+#define PN_SCAN_CANCELLED "composefs.cancelled"
+
+/* The word that the caller sets to cancel, for what takes long; or NULL. */
+static inline const uint64_t *pn_scan_stop(const struct pn_scan *scan)
+{
+    return scan->progress ? &scan->progress[2] : NULL;
+}
 
 /* Everything about one entry of the open directory `fd`; `type` is its DT_* or 0. */
 int pn_scan_entry(struct pn_scan_worker *worker, struct pn_scan_directory *directory, int fd, struct pn_scan_entry *entry,

@@ -94,11 +94,11 @@ int pn_scan_attributes(struct pn_scan_worker *worker, struct pn_scan_directory *
     struct stat status;
     if (!path) {
         if (fstat(fd, &status))
-            return pn_scan_fail(worker->scan, -errno, "scan.stat", directory, entry->name, "read the attributes");
+            return pn_scan_fail(worker->scan, -errno, PN_SCAN_READ, directory, entry->name, "read the attributes");
         pn_scan_status(worker->scan, &status, entry);
     }
     int error = take_xattrs(worker, fd, path, entry);
-    return error ? pn_scan_fail(worker->scan, error, "scan.xattr", directory, entry->name, "read the extended attributes") : 0;
+    return error ? pn_scan_fail(worker->scan, error, PN_SCAN_READ, directory, entry->name, "read the extended attributes") : 0;
 }
 
 static int take_target(struct pn_scan_worker *worker, int fd, struct pn_scan_entry *entry)
@@ -112,24 +112,33 @@ static int take_target(struct pn_scan_worker *worker, int fd, struct pn_scan_ent
     return entry->data || !size ? 0 : -ENOMEM;
 }
 
-static int leave_for_later(struct pn_scan *scan, int fd, struct pn_scan_entry *entry)
+static int leave_for_later(struct pn_scan *scan, const struct pn_scan_directory *directory, int fd, struct pn_scan_entry *entry)
 {
     struct pn_scan_large *large = malloc(sizeof(*large));
     if (!large)
         return -ENOMEM;
-    *large = (struct pn_scan_large){.entry = entry, .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)};
-    if (large->fd < 0) { /* out of descriptors: this thread hashes it now */
+    *large = (struct pn_scan_large){.directory = directory, .entry = entry, .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)};
+    if (large->fd < 0) { /* out of descriptors: as below, this thread hashes it now */
         free(large);
         return -EMFILE;
     }
     pthread_mutex_lock(&scan->lock);
-    large->next = scan->large;
-    scan->large = large;
+    int full = scan->large_count == PN_SHARED_MAX;
+    if (!full) {
+        scan->large_count++;
+        large->next = scan->large;
+        scan->large = large;
+    }
     pthread_mutex_unlock(&scan->lock);
-    return 0;
+    if (full) {
+        close(large->fd);
+        free(large);
+    }
+    return full ? -EMFILE : 0;
 }
 
-static int take_content(struct pn_scan_worker *worker, int fd, struct pn_scan_entry *entry)
+/* The content, or its digest; what the store does not take is reported here, the caller only knows the file. */
+static int take_content(struct pn_scan_worker *worker, struct pn_scan_directory *directory, int fd, struct pn_scan_entry *entry)
 {
     struct pn_scan *scan = worker->scan;
     const uint64_t size = entry->info.size;
@@ -141,18 +150,23 @@ static int take_content(struct pn_scan_worker *worker, int fd, struct pn_scan_en
         return !size ? 0 : content ? pn_read_exactly(fd, content, size, 0) : -ENOMEM;
     }
     if (size <= pn_batch_limit(worker->batch)) {
-        error = pn_read_exactly(fd, pn_batch_reserve(worker->batch, size), size, 0);
+        uint8_t *room = pn_batch_reserve(worker->batch, size);
+        error = pn_batch_error(worker->batch);
+        if (error) /* of an earlier file, which is not remembered */
+            return pn_scan_fail(scan, error, PN_SCAN_STORE, NULL, NULL, "write an object");
+        error = pn_read_exactly(fd, room, size, 0);
         if (!error)
             pn_batch_commit(worker->batch, size, entry->digest);
-        return error ? error : pn_batch_error(worker->batch);
+        return error;
     }
-    if (size >= PN_SHARED_FROM && leave_for_later(scan, fd, entry) == 0)
+    if (size >= PN_SHARED_FROM && leave_for_later(scan, directory, fd, entry) == 0)
         return 0;
-    const struct pn_source source = {.fd = fd, .size = size};
+    const struct pn_source source = {.fd = fd, .size = size, .stop = pn_scan_stop(scan)};
     error = pn_digest(&scan->plan, &source, 1, NULL, entry->digest);
-    if (!error && scan->staging >= 0)
-        error = pn_scan_store_file(scan, fd, size, 1, entry->digest);
-    return error;
+    if (error || scan->staging < 0)
+        return error;
+    error = pn_scan_store_file(scan, fd, size, 1, entry->digest);
+    return error ? pn_scan_fail(scan, error, PN_SCAN_STORE, directory, entry->name, "write the object of the file") : 0;
 }
 
 static int regular(struct pn_scan_worker *worker, struct pn_scan_directory *directory, int at, struct pn_scan_entry *entry)
@@ -160,14 +174,14 @@ static int regular(struct pn_scan_worker *worker, struct pn_scan_directory *dire
     struct pn_scan *scan = worker->scan;
     int fd = openat(at, entry->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
-        return pn_scan_fail(scan, -errno, "scan.open", directory, entry->name, "open the file");
+        return pn_scan_fail(scan, -errno, PN_SCAN_READ, directory, entry->name, "open the file");
     int error = pn_scan_attributes(worker, directory, fd, NULL, entry);
     if (!error && !S_ISREG(entry->info.mode))
-        error = pn_scan_fail(scan, -ESTALE, "scan.changed", directory, entry->name, "read the file");
+        error = pn_scan_fail(scan, -ESTALE, PN_SCAN_CHANGED, directory, entry->name, "read the file");
     if (!error) {
-        error = take_content(worker, fd, entry);
+        error = take_content(worker, directory, fd, entry);
         if (error)
-            pn_scan_fail(scan, error, error == -ESTALE ? "scan.changed" : "scan.read", directory, entry->name, "read the file");
+            pn_scan_fail(scan, error, PN_SCAN_READ, directory, entry->name, "read the file"); /* unless it has failed already */
     }
     close(fd);
     worker->files++;
@@ -184,7 +198,7 @@ int pn_scan_entry(struct pn_scan_worker *worker, struct pn_scan_directory *direc
     if (type == DT_REG)
         return regular(worker, directory, fd, entry);
     if (fstatat(fd, entry->name, &status, AT_SYMLINK_NOFOLLOW))
-        return pn_scan_fail(scan, -errno, "scan.stat", directory, entry->name, "read the attributes");
+        return pn_scan_fail(scan, -errno, PN_SCAN_READ, directory, entry->name, "read the attributes");
     if (S_ISREG(status.st_mode))
         return regular(worker, directory, fd, entry);
     pn_scan_status(scan, &status, entry);
@@ -200,7 +214,7 @@ int pn_scan_entry(struct pn_scan_worker *worker, struct pn_scan_directory *direc
     if (!error && S_ISLNK(status.st_mode)) {
         error = take_target(worker, fd, entry);
         if (error)
-            pn_scan_fail(scan, error, "scan.readlink", directory, entry->name, "read the symbolic link");
+            pn_scan_fail(scan, error, PN_SCAN_READ, directory, entry->name, "read the symbolic link");
     }
     worker->files++;
     return error;

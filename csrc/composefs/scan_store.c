@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Objects on their way into a store. A file appears in the staging directory under its digest; the exclusive creation of
- * that name is also what makes two threads with the same content write it once. Nothing here is durable yet.
+ * Objects on their way into a store: files in the staging directory, named by their digest. Small ones come from memory, and
+ * the exclusive creation of the name makes two threads with the same content write it once. Large ones are copied from a file
+ * that may be changing. Nothing here is durable yet.
  */
 #include "scan.h"
 
@@ -34,11 +35,13 @@ static int in_store(const struct pn_scan *scan, const char *name)
     return faccessat(scan->store, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* A new file in the staging directory; -EEXIST if it is already there or in the store. */
+static int is_staged(const struct pn_scan *scan, const char *name)
+{
+    return faccessat(scan->staging, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static int create(const struct pn_scan *scan, const char *name)
 {
-    if (in_store(scan, name))
-        return -EEXIST;
     int fd = openat(scan->staging, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, OBJECT_MODE);
     return fd < 0 ? -errno : fd;
 }
@@ -57,6 +60,8 @@ int pn_scan_store_memory(void *context, const uint8_t *digest, const uint8_t *co
     const struct pn_scan *scan = context;
     char name[HEX_SIZE + 1];
     hex_name(digest, name);
+    if (in_store(scan, name))
+        return 0;
     int fd = create(scan, name), error = 0;
     if (fd < 0)
         return fd == -EEXIST ? 0 : fd;
@@ -71,14 +76,22 @@ int pn_scan_store_memory(void *context, const uint8_t *digest, const uint8_t *co
 }
 
 /* Shares the extents where the filesystem can, else lets the kernel copy, else copies by hand. */
-static int copy_all(int from, int to, uint64_t size)
+static int copy_all(int from, int to, uint64_t size, const uint64_t *stop)
 {
+    enum { PIECE = 256 << 20 }; /* after which somebody who wants to stop is heard */
     uint8_t buffer[64 << 10];
-    if (ioctl(to, FICLONE, from) == 0)
-        return ftruncate(to, (off_t)size) ? -errno : 0;
+    struct stat status;
+    if (ioctl(to, FICLONE, from) == 0) {
+        if (fstat(to, &status) || ((uint64_t)status.st_size > size && ftruncate(to, (off_t)size)))
+            return -errno;
+        return (uint64_t)status.st_size < size ? -ESTALE : 0;
+    }
     off_t in = 0, out = 0;
     while ((uint64_t)in < size) {
-        ssize_t moved = copy_file_range(from, &in, to, &out, size - (uint64_t)in, 0);
+        if (stop && __atomic_load_n(stop, __ATOMIC_RELAXED))
+            return -ECANCELED;
+        uint64_t left = size - (uint64_t)in;
+        ssize_t moved = copy_file_range(from, &in, to, &out, left < PIECE ? left : PIECE, 0);
         if (moved < 0 && errno == EINTR)
             continue;
         if (moved <= 0)
@@ -90,6 +103,8 @@ static int copy_all(int from, int to, uint64_t size)
         if (error)
             return error;
         ssize_t written = pwrite(to, buffer, piece, out);
+        if (written < 0 && errno == EINTR)
+            continue;
         if (written < 0)
             return -errno;
         in += written, out += written;
@@ -99,23 +114,28 @@ static int copy_all(int from, int to, uint64_t size)
 
 int pn_scan_store_file(struct pn_scan *scan, int fd, uint64_t size, unsigned threads, uint8_t *digest)
 {
-    char name[HEX_SIZE + 1], found[HEX_SIZE + 1];
+    char name[HEX_SIZE + 1], temporary[32];
     uint8_t copied[PN_DIGEST_SIZE];
     hex_name(digest, name);
-    int copy = create(scan, name);
+    if (in_store(scan, name) || is_staged(scan, name))
+        return 0;
+    /* Named by its digest only once that is known to be right: another thread relies on the name as soon as it is there.
+     * The descriptor's number is this file's alone while it is open. */
+    snprintf(temporary, sizeof(temporary), "copy-%d", fd);
+    int copy = create(scan, temporary);
     if (copy < 0)
-        return copy == -EEXIST ? 0 : copy;
-    int error = copy_all(fd, copy, size);
+        return copy;
+    int error = copy_all(fd, copy, size, pn_scan_stop(scan));
     if (!error) {
-        const struct pn_source source = {.fd = copy, .size = size};
+        const struct pn_source source = {.fd = copy, .size = size, .stop = pn_scan_stop(scan)};
         error = pn_digest(&scan->plan, &source, threads, NULL, copied);
     }
     /* The file changed between hashing and copying: what the image refers to must be what is in the store. */
     if (!error && memcmp(copied, digest, PN_DIGEST_SIZE) != 0) {
-        hex_name(copied, found);
         memcpy(digest, copied, PN_DIGEST_SIZE);
-        if (renameat(scan->staging, name, scan->staging, found))
-            error = -errno;
+        hex_name(digest, name);
     }
+    if (!error && renameat(scan->staging, temporary, scan->staging, name))
+        error = -errno;
     return finish(copy, error);
 }

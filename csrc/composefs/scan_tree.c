@@ -5,6 +5,8 @@
  */
 #include "scan.h"
 
+#include "failure.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +23,7 @@ struct inode_key {
 };
 
 struct inode_map {
+    struct pn_hash_key key;
     struct inode_key *slots;
     size_t mask, used;
 };
@@ -33,8 +36,8 @@ static int by_name(const void *left, const void *right)
 
 static size_t slot_of(const struct inode_map *map, uint64_t device, uint64_t inode)
 {
-    uint64_t hash = (inode ^ device << 32) * 0x9e3779b97f4a7c15u;
-    size_t slot = (size_t)(hash >> 20) & map->mask;
+    const uint64_t words[2] = {device, inode}; /* a filesystem in user space numbers its inodes as it likes */
+    size_t slot = pn_hash_bytes(map->key, 0, (const uint8_t *)words, sizeof(words)) & map->mask;
     while (map->slots[slot].node && (map->slots[slot].inode != inode || map->slots[slot].device != device))
         slot = (slot + 1) & map->mask;
     return slot;
@@ -42,7 +45,7 @@ static size_t slot_of(const struct inode_map *map, uint64_t device, uint64_t ino
 
 static int grow(struct inode_map *map)
 {
-    struct inode_map bigger = {.mask = map->mask ? map->mask * 2 + 1 : 255};
+    struct inode_map bigger = {.key = map->key, .mask = map->mask ? map->mask * 2 + 1 : 255};
     bigger.slots = calloc(bigger.mask + 1, sizeof(*bigger.slots));
     if (!bigger.slots)
         return -ENOMEM;
@@ -106,12 +109,22 @@ static int push(struct place **stack, uint32_t *room, uint32_t depth, const stru
     return 0;
 }
 
+/* Everything else that can go wrong with a record is memory. */
+static int refuse_entry(struct pn_scan *scan, const struct place *place, const struct pn_scan_entry *entry, int error)
+{
+    if (error != -ERANGE)
+        return error;
+    const char *path = place ? place->directory->path : "";
+    return pn_refuse(scan->failure, error, 0, "composefs.xattr-size", "%.80s%s%.80s: the attributes are too large", path,
+                     *path ? "/" : "", entry->name ? entry->name : ".");
+}
+
 static int add_all(struct pn_scan *scan, struct pn_tree *tree, struct inode_map *map, struct place **stack)
 {
     uint32_t depth = 0, room = 0, node;
     int error = pn_tree_add(tree, PN_NONE, NULL, 0, &scan->root_entry.info, &node);
     if (!error)
-        error = add_details(tree, node, &scan->root_entry);
+        error = refuse_entry(scan, NULL, &scan->root_entry, add_details(tree, node, &scan->root_entry));
     if (!error)
         error = push(stack, &room, depth++, scan->root, node);
     while (!error && depth) {
@@ -123,7 +136,7 @@ static int add_all(struct pn_scan *scan, struct pn_tree *tree, struct inode_map 
         const struct pn_scan_entry *entry = &place->directory->entries[place->next++];
         if (entry->skipped)
             continue;
-        error = add_entry(tree, map, place->node, entry, &node);
+        error = refuse_entry(scan, place, entry, add_entry(tree, map, place->node, entry, &node));
         if (!error && entry->directory)
             error = push(stack, &room, depth++, entry->directory, node);
     }
@@ -133,10 +146,10 @@ static int add_all(struct pn_scan *scan, struct pn_tree *tree, struct inode_map 
 int pn_scan_to_tree(struct pn_scan *scan, struct pn_tree **out)
 {
     struct pn_tree *tree = pn_tree_new(1);
-    struct inode_map map = {0};
     struct place *stack = NULL;
     if (!tree)
         return -ENOMEM;
+    struct inode_map map = {.key = tree->xattrs.key};
     int error = add_all(scan, tree, &map, &stack);
     free(stack);
     free(map.slots);

@@ -29,11 +29,18 @@ struct listed { /* struct linux_dirent64 */
 int pn_scan_fail(struct pn_scan *scan, int error, const char *code, const struct pn_scan_directory *in, const char *name,
                  const char *attempt)
 {
+    const int changed = error == -ESTALE || error == -ENOENT || error == -ENOTDIR || error == -ELOOP;
     pthread_mutex_lock(&scan->lock);
     if (!atomic_load(&scan->error)) {
         const char *path = in && in->path ? in->path : "";
-        pn_refuse(scan->failure, error, 0, code, "%s: %.120s%s%s: %s", attempt, path, *path && name ? "/" : "",
-                  name ? name : "", strerror(-error));
+        if (changed)
+            code = PN_SCAN_CHANGED;
+        else if (error == -ENOMEM)
+            code = PN_SCAN_MEMORY;
+        else if (error == -ECANCELED)
+            code = PN_SCAN_CANCELLED;
+        pn_refuse(scan->failure, error, 0, code, "%s%s%.80s%s%.70s: %s", attempt, in ? ": " : "", path,
+                  *path && name ? "/" : "", name ? name : in && !*path ? "." : "", changed ? "it changed meanwhile" : strerror(-error));
         atomic_store(&scan->error, error);
     }
     pthread_cond_broadcast(&scan->wake);
@@ -49,6 +56,35 @@ static void release(struct pn_anchor *anchor)
     }
 }
 
+/* The same where openat2 is missing or forbidden, as in older containers: one name at a time. */
+static int open_by_steps(int at, const char *path, int flags)
+{
+    char name[PN_NAME_MAX + 1];
+    int fd = -1;
+    for (;;) {
+        const size_t size = strcspn(path, "/");
+        if (size > PN_NAME_MAX) {
+            errno = ENAMETOOLONG;
+            break;
+        }
+        memcpy(name, path, size);
+        name[size] = 0;
+        int next = openat(fd < 0 ? at : fd, name, flags);
+        if (next < 0)
+            break;
+        if (fd >= 0)
+            close(fd);
+        fd = next;
+        if (!path[size])
+            return fd;
+        path += size + 1;
+    }
+    int error = -errno;
+    if (fd >= 0)
+        close(fd);
+    return error;
+}
+
 /* No symbolic link may be followed, not even in the middle of the path: somebody may be changing the tree. */
 static int open_directory(const struct pn_scan_directory *directory)
 {
@@ -57,7 +93,7 @@ static int open_directory(const struct pn_scan_directory *directory)
                                  .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH};
     int fd = (int)syscall(SYS_openat2, directory->anchor->fd, path, &how, sizeof(how));
     if (fd < 0 && (errno == ENOSYS || errno == EPERM))
-        fd = openat(directory->anchor->fd, path, (int)how.flags);
+        return open_by_steps(directory->anchor->fd, path, (int)how.flags);
     return fd < 0 ? -errno : fd;
 }
 
@@ -172,7 +208,7 @@ static void tell_progress(struct pn_scan_worker *worker)
     __atomic_fetch_add(&scan->progress[1], worker->bytes, __ATOMIC_RELAXED);
     worker->files = worker->bytes = 0;
     if (__atomic_load_n(&scan->progress[2], __ATOMIC_RELAXED))
-        pn_scan_fail(scan, -ECANCELED, "scan.cancelled", NULL, NULL, "stopped");
+        pn_scan_fail(scan, -ECANCELED, PN_SCAN_CANCELLED, NULL, NULL, "go on");
 }
 
 static int read_directory(struct pn_scan_worker *worker, struct pn_scan_directory *directory, int fd, unsigned char **types,
@@ -183,10 +219,10 @@ static int read_directory(struct pn_scan_worker *worker, struct pn_scan_director
     if (error)
         return error;
     if (!S_ISDIR(directory->self->info.mode))
-        return pn_scan_fail(scan, -ENOTDIR, "scan.source", directory, NULL, "read the directory");
+        return pn_scan_fail(scan, -ENOTDIR, PN_SCAN_READ, directory, NULL, "read the directory");
     error = list(worker, directory, fd, types);
     if (error)
-        return pn_scan_fail(scan, error, "scan.list", directory, NULL, "list the directory");
+        return pn_scan_fail(scan, error, PN_SCAN_READ, directory, NULL, "list the directory");
     /* Files first, so that the entries of this directory are in the caches; their records no longer move. */
     for (uint32_t i = 0; i < directory->count; i++) {
         if (atomic_load_explicit(&scan->error, memory_order_relaxed))
@@ -203,7 +239,7 @@ static int read_directory(struct pn_scan_worker *worker, struct pn_scan_director
             continue;
         error = enqueue(worker, directory, fd, deeper, entry);
         if (error)
-            return pn_scan_fail(scan, error, "scan.memory", directory, entry->name, "queue the directory");
+            return pn_scan_fail(scan, error, PN_SCAN_READ, directory, entry->name, "open the directory");
     }
     tell_progress(worker);
     return 0;
@@ -215,7 +251,7 @@ static void visit(struct pn_scan_worker *worker, struct pn_scan_directory *direc
     unsigned char *types = NULL;
     int fd = open_directory(directory);
     if (fd < 0) {
-        pn_scan_fail(worker->scan, fd, "scan.open", directory, NULL, "open the directory");
+        pn_scan_fail(worker->scan, fd, PN_SCAN_READ, directory, NULL, "open the directory");
     } else {
         (void)read_directory(worker, directory, fd, &types, &deeper); /* the scan remembers the error */
         close(fd);
@@ -260,7 +296,7 @@ static void *work(void *argument)
     pn_batch_flush(worker->batch);
     int error = pn_batch_error(worker->batch);
     if (error)
-        pn_scan_fail(worker->scan, error, "scan.store", NULL, NULL, "write an object");
+        pn_scan_fail(worker->scan, error, PN_SCAN_STORE, NULL, NULL, "write an object");
     tell_progress(worker);
     return NULL;
 }
@@ -270,14 +306,17 @@ static void hash_large_files(struct pn_scan *scan)
     while (scan->large) {
         struct pn_scan_large *large = scan->large;
         struct pn_scan_entry *entry = large->entry;
-        const struct pn_source source = {.fd = large->fd, .size = entry->info.size};
+        const struct pn_source source = {.fd = large->fd, .size = entry->info.size, .stop = pn_scan_stop(scan)};
         int error = atomic_load(&scan->error);
         if (!error) {
             error = pn_digest(&scan->plan, &source, scan->threads, NULL, entry->digest);
-            if (!error && scan->staging >= 0)
-                error = pn_scan_store_file(scan, large->fd, entry->info.size, scan->threads, entry->digest);
             if (error)
-                pn_scan_fail(scan, error, "scan.read", NULL, entry->name, "read the file");
+                pn_scan_fail(scan, error, PN_SCAN_READ, large->directory, entry->name, "read the file");
+        }
+        if (!error && scan->staging >= 0) {
+            error = pn_scan_store_file(scan, large->fd, entry->info.size, scan->threads, entry->digest);
+            if (error)
+                pn_scan_fail(scan, error, PN_SCAN_STORE, large->directory, entry->name, "write the object of the file");
         }
         close(large->fd);
         scan->large = large->next;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROOM_BYTES = 1 << 20, FILES_MAX = 256, LEAVES_MAX = ROOM_BYTES / PN_BLOCK_MIN };
+enum { ROOM_BYTES = 1 << 20, FILES_MAX = 256 };
 
 struct owed {
     uint64_t size;
@@ -27,7 +27,7 @@ struct pn_batch {
     uint8_t descriptors[FILES_MAX][PN_DESCRIPTOR_SIZE];
     uint8_t digests[FILES_MAX][PN_DIGEST_MAX];
     uint8_t roots[FILES_MAX][PN_DIGEST_MAX];
-    uint8_t *leaf_digests; /* LEAVES_MAX digests and one more block, so that a hash block can be padded in place */
+    uint8_t *leaf_digests; /* of every block there is room for */
     uint8_t *hash_blocks;  /* one hash block a file that has more than one leaf */
     uint8_t *room;
 };

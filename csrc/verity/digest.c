@@ -89,6 +89,8 @@ static int hash_blocks(struct work *work, uint64_t offset, uint64_t bytes, uint8
 
 static int hash_chunk(struct work *work, uint64_t index, uint8_t *scratch, uint8_t *leaves)
 {
+    if (work->source->stop && __atomic_load_n(work->source->stop, __ATOMIC_RELAXED))
+        return -ECANCELED;
     const struct pn_plan *plan = work->plan;
     const uint64_t chunk_bytes = (uint64_t)work->chunk_blocks * plan->block_size;
     const uint64_t offset = (work->first + index) * chunk_bytes, left = work->source->size - offset;

@@ -12,6 +12,7 @@ struct pn_source {
     const uint8_t *data; /* NULL: read from fd */
     int fd;
     uint64_t size;
+    const uint64_t *stop; /* NULL, or a word that somebody sets to end the work with -ECANCELED */
 };
 
 /* `tree`: NULL, or pn_merkle_tree_size bytes that receive the Merkle tree. -ESTALE: the file became shorter meanwhile. */

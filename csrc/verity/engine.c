@@ -116,6 +116,7 @@ void pn_engine_calibrate(enum pn_algorithm algorithm)
     struct pn_frame frame;
     uint64_t best = UINT64_MAX;
     size_t winner = choice(algorithm);
+    uint32_t before_race = (uint32_t)winner + 1;
     pn_frame_init(&frame, algorithm, NULL, 0, RACE_MESSAGE);
     for (size_t i = 0; i < RACE_COUNT; i++)
         messages[i] = zeros;
@@ -133,7 +134,9 @@ void pn_engine_calibrate(enum pn_algorithm algorithm)
                 break; /* a slow kernel is not worth more of the race */
         }
     }
-    atomic_store_explicit(&chosen[algorithm - 1], (uint32_t)winner + 1, memory_order_relaxed);
+    /* Unless somebody has chosen a kernel meanwhile. */
+    atomic_compare_exchange_strong_explicit(&chosen[algorithm - 1], &before_race, (uint32_t)winner + 1, memory_order_relaxed,
+                                            memory_order_relaxed);
 }
 
 int pn_engine_force(const char *name)

@@ -7,6 +7,7 @@
 #include "powernode.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +16,8 @@ struct pn_verity_stream {
     struct pn_merkle merkle;
     uint64_t size;
     uint32_t held; /* bytes in `partial` */
-    uint32_t finished;
+    int32_t over;  /* -EBUSY once finished, the error once something failed: what came before it is lost */
+    atomic_flag in_use;
     uint8_t partial[];
 };
 
@@ -30,6 +32,7 @@ int32_t pn_verity_stream_new(uint32_t algorithm, uint32_t block_size, const uint
     if (!stream)
         return -ENOMEM;
     stream->plan = plan;
+    atomic_flag_clear(&stream->in_use);
     pn_merkle_init(&stream->merkle, &stream->plan);
     *out = stream;
     return 0;
@@ -59,11 +62,9 @@ static int push_blocks(struct pn_verity_stream *stream, const uint8_t *data, uin
     return 0;
 }
 
-int32_t pn_verity_stream_update(struct pn_verity_stream *stream, const uint8_t *data, uint64_t size)
+static int update(struct pn_verity_stream *stream, const uint8_t *data, uint64_t size)
 {
     const uint32_t block_size = stream->plan.block_size;
-    if (stream->finished)
-        return -EBUSY;
     stream->size += size;
     if (stream->held) {
         uint64_t take = block_size - stream->held < size ? block_size - stream->held : size;
@@ -85,11 +86,8 @@ int32_t pn_verity_stream_update(struct pn_verity_stream *stream, const uint8_t *
     return 0;
 }
 
-int32_t pn_verity_stream_finish(struct pn_verity_stream *stream, uint8_t *digest)
+static int finish(struct pn_verity_stream *stream, uint8_t *digest)
 {
-    if (stream->finished)
-        return -EBUSY;
-    stream->finished = 1;
     if (stream->held) {
         memset(stream->partial + stream->held, 0, stream->plan.block_size - stream->held);
         int error = push_blocks(stream, stream->partial, 1);
@@ -97,4 +95,29 @@ int32_t pn_verity_stream_finish(struct pn_verity_stream *stream, uint8_t *digest
             return error;
     }
     return pn_merkle_finish(&stream->merkle, stream->size, digest);
+}
+
+/* Callers hold no lock while we work; two threads in one stream are refused before they can hurt each other. */
+int32_t pn_verity_stream_update(struct pn_verity_stream *stream, const uint8_t *data, uint64_t size)
+{
+    if (atomic_flag_test_and_set_explicit(&stream->in_use, memory_order_acquire))
+        return -EBUSY;
+    int error = stream->over;
+    if (!error && size)
+        error = stream->over = update(stream, data, size);
+    atomic_flag_clear_explicit(&stream->in_use, memory_order_release);
+    return error;
+}
+
+int32_t pn_verity_stream_finish(struct pn_verity_stream *stream, uint8_t *digest)
+{
+    if (atomic_flag_test_and_set_explicit(&stream->in_use, memory_order_acquire))
+        return -EBUSY;
+    int error = stream->over;
+    if (!error) {
+        error = finish(stream, digest);
+        stream->over = error ? error : -EBUSY;
+    }
+    atomic_flag_clear_explicit(&stream->in_use, memory_order_release);
+    return error;
 }

@@ -35,6 +35,8 @@ class Digest:
         if not colon:
             algorithm = "sha512" if len(digits) == 128 else "sha256"
         try:
+            if not digits.isalnum():  # bytes.fromhex would overlook white space
+                raise ValueError
             return cls(algorithm, bytes.fromhex(digits))
         except ValueError:
             raise DataError("digest.text", "not a digest", expected="sha256:HEX", found=repr(text[:150])) from None

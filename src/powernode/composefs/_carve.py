@@ -2,18 +2,20 @@
 """A module's own part of a tree: what its `file_spec` includes minus its own `mask`.
 
 Invariants: a directory stays when the file_spec includes it or when something below it stays; a mask takes a directory
-with everything below it. A directory that stays only as a parent is not the module's to empty, so it loses its
-opacity. Hard links, nodes and everything else are passed on as they are; time is linear in the entries visited, and
-a subtree that is wholly included and unmasked is passed on unvisited.
+with everything below it. A directory that stays only as a parent is *borrowed*: it is not the module's to empty, so it
+loses its opacity, and its attributes count only where nobody owns the directory. Hard links, nodes and everything else
+are passed on as they are; time is linear in the entries visited, and a subtree that is wholly included and unmasked is
+passed on unvisited.
 
 Out of scope: other modules.
 
-    carve(tree, file_spec=compile_globs(["/etc/**"]), mask=None, log=log)
+    carve(tree, file_spec=compile_globs(["/etc/**"]), mask=None, log=log).tree
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from powernode.composefs.matching import MatchState, PathMatcher
 from powernode.composefs.report import Rule
@@ -22,6 +24,14 @@ from powernode.composefs.tree import CharacterDevice, Directory, Node, Xattrs
 OPAQUE_XATTRS = (b"trusted.overlay.opaque", b"user.overlay.opaque")
 
 Log = Callable[[bytes, Rule], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carved:
+    """`borrowed`: paths of the directories that are there only as parents of what is included."""
+
+    tree: Directory
+    borrowed: frozenset[bytes]
 
 
 def is_whiteout(node: Node) -> bool:
@@ -90,8 +100,8 @@ class _Frame:
         self.name = name
 
 
-def carve(tree: Directory, *, file_spec: PathMatcher, mask: PathMatcher | None, log: Log) -> Directory:
-    """The module's tree; `log` is told each path that is left out and why."""
+def carve(tree: Directory, *, file_spec: PathMatcher, mask: PathMatcher | None, log: Log) -> Carved:
+    """The module's part; `log` is told each path that is left out and why."""
     include = file_spec.start()
     mask_start = None if mask is None else mask.start()
     result: dict[bytes, Node] = {}
@@ -101,16 +111,19 @@ def carve(tree: Directory, *, file_spec: PathMatcher, mask: PathMatcher | None, 
     for frame in frames:
         _visit(frame, frames, log)
     # ... and backwards every directory is finished before its parent asks whether anything in it stayed.
+    borrowed: list[bytes] = []
     for frame in reversed(frames):
         if not (frame.included or frame.kept or frame.path == b"/"):
             log(frame.path, Rule.NOT_INCLUDED)
             continue
-        if not frame.included and is_opaque(frame.directory):
-            log(frame.path, Rule.OPACITY)
+        if not frame.included:
+            borrowed.append(frame.path)
+            if is_opaque(frame.directory):
+                log(frame.path, Rule.OPACITY)
         frame.parent[frame.name] = with_entries(frame.directory, frame.kept, opaque=frame.included)
     root = result[b""]
     assert isinstance(root, Directory)
-    return root
+    return Carved(tree=root, borrowed=frozenset(borrowed))
 
 
 def _visit(frame: _Frame, frames: list[_Frame], log: Log) -> None:

@@ -14,11 +14,12 @@ from __future__ import annotations
 import stat
 import struct
 
-from powernode.base.errors import DataError, OperatorError
+from powernode.base.errors import DataError
 from powernode.composefs import _kinds
 from powernode.composefs._overlay import Restored, flatten, restore
 from powernode.composefs._places import survey_tree
 from powernode.composefs._tree_check import check_content_size, check_file_size, check_tree
+from powernode.composefs._versions import VERSION_MAX, check_versions
 from powernode.composefs.tree import (
     Directory,
     Node,
@@ -33,20 +34,13 @@ HEADER = struct.Struct("<IIII16x")
 HEADER_MAGIC = 0xD078629A
 HEADER_VERSION = 1
 FLAG_HAS_ACL = 1
-VERSION_MAX = 1
 _ACL_NAMES = (b"system.posix_acl_access", b"system.posix_acl_default")
 _AREA = "composefs"
 
 
 def write_image(root: Directory, *, min_version: int = 0, max_version: int = 1) -> bytes:
     """The image of a tree. Whiteouts raise the format version to 1 where `max_version` allows it."""
-    if not 0 <= min_version <= VERSION_MAX or not 0 <= max_version <= VERSION_MAX:
-        raise OperatorError(
-            "composefs.version",
-            "this composefs format version cannot be written",
-            expected=f"0 to {VERSION_MAX}",
-            found=f"{min_version} to {max_version}",
-        )
+    check_versions(min_version, max_version)
     survey = survey_tree(root)
     check_tree(root)
     version = max(min_version, max_version) if survey.has_whiteout else min_version

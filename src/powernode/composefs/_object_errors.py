@@ -33,7 +33,7 @@ def on_this_machine(action: str, path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        cause, hint = _CAUSES.get(error.errno or 0, ("failed", None))
+        cause, hint = cause_of(error.errno or 0)
         name = error.filename if error.filename is not None else path
         raise MachineError(
             f"composefs.store.{cause}",
@@ -41,3 +41,8 @@ def on_this_machine(action: str, path: str) -> Iterator[None]:
             found=os.strerror(error.errno or 0),
             hint=hint,
         ) from error
+
+
+def cause_of(number: int) -> tuple[str, str | None]:
+    """The last part of the code for an errno, and the hint."""
+    return _CAUSES.get(number, ("failed", None))

@@ -8,6 +8,7 @@ still reach; a subtree that none reaches is passed on unvisited.
 
 Besides the remaining trees this finds the *shields*: directories of a module that hold paths it protects. A file, a
 whiteout or an opaque directory of another module in such a place would hide what is protected; `_stacking` refuses it.
+And it finds the directories that a module itself has and protects: their attributes are its own to give.
 
 Out of scope: which of several modules gives a path.
 """
@@ -15,6 +16,7 @@ Out of scope: which of several modules gives a path.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from powernode.composefs._carve import log_below, with_entries
@@ -31,6 +33,7 @@ class Member:
     priority: int
     parent: int | None
     tree: Directory
+    borrowed: AbstractSet[bytes]
     protects: PathMatcher | None
     reserves: tuple[PathMatcher, ...]
 
@@ -42,6 +45,7 @@ class Findings:
     losses: list[Loss] = field(default_factory=list)
     conflicts: dict[tuple[bytes, ConflictKind, tuple[str, ...]], Conflict] = field(default_factory=dict)
     shields: dict[bytes, set[int]] = field(default_factory=dict)
+    protected_directories: dict[bytes, int] = field(default_factory=dict)
 
     def conflict(self, path: bytes, kind: ConflictKind, modules: Sequence[str], detail: str = "") -> None:
         """Note one conflict."""
@@ -106,6 +110,9 @@ class Ownership:
         tree = self._members[rank].tree
         if not self._guards:
             return tree
+        for owner, rule, state in self._guards:
+            if owner == rank and rule is Rule.PROTECTED and state.everything:
+                self._findings.protected_directories.setdefault(b"/", rank)
         result: dict[bytes, Node] = {}
         frames = [_Frame(tree, b"/", self._guards, None, frozenset(), result, b"")]
         for frame in frames:  # grows at the end, parents first
@@ -135,6 +142,8 @@ class Ownership:
                 path = prefix + name
                 if claims:
                     quarrels = self._judge(path, rank, claims, quarrels)
+                    if is_directory and (rank, Rule.PROTECTED) in claims:
+                        self._findings.protected_directories[path] = rank
                     taken = taken or self._taker(rank, claims)
                 if taken is not None:
                     self._lose(path, rank, taken)

@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
-from powernode.base.errors import InternalError
+from powernode.base.errors import DataError
 from powernode.composefs._dump_print import print_dump
 from powernode.composefs._image_pure import write_image
 from powernode.composefs._scan_pure import scan_directory
-from powernode.composefs.tree import Directory, RegularFile, walk
 from powernode.verity import digest_fd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from powernode.composefs._scan_options import Progress, ScanOptions
-    from powernode.composefs.store import ObjectStore
+    from powernode.composefs.store import Batch, ObjectStore
+    from powernode.composefs.tree import Directory
 
 
 def scan(
@@ -26,34 +29,42 @@ def scan(
     store: ObjectStore | None,
     progress: Progress | None,
 ) -> bytes:
-    root = scan_directory(
+    if store is None:
+        root = _scan(directory, options, _reader(None, progress))
+    else:
+        with store.batch() as batch:
+            root = _scan(directory, options, _reader(batch, progress))
+    return print_dump(root) if want_dump else write_image(root, min_version=versions[0], max_version=versions[1])
+
+
+def _scan(directory: str | bytes | os.PathLike[str], options: ScanOptions, reader: Callable[[int], bytes]) -> Directory:
+    return scan_directory(
         os.fsencode(directory),
-        digest_fd=lambda fd: digest_fd(fd).value,
+        digest_fd=reader,
         use_epoch=options.epoch,
         skip_xattrs=options.xattrs == "none",
         user_xattrs=options.xattrs == "user",
         skip_devices=not options.devices,
         hardlinks=options.hardlinks,
     )
-    if store is not None:
-        _fill(store, os.fsencode(directory), root, progress)
-    return print_dump(root) if want_dump else write_image(root, min_version=versions[0], max_version=versions[1])
 
 
-def _fill(store: ObjectStore, directory: bytes, root: Directory, progress: Progress | None) -> None:
+def _reader(batch: Batch | None, progress: Progress | None) -> Callable[[int], bytes]:
+    """What the scan does with every file that is not inlined: while it is open, it is hashed and copied."""
     files = size = 0
-    with store.batch() as batch:
-        for path, node in walk(root):
-            if not isinstance(node, RegularFile) or node.payload is None:
-                continue
-            if node.digest is None:
-                raise InternalError("scan.no-digest", f"{os.fsdecode(path)} was scanned without its digest")
-            fd = os.open(directory + path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def read(fd: int) -> bytes:
+        nonlocal files, size
+        digest = digest_fd(fd).value
+        if batch is not None:
             try:
-                batch.add_fd(fd, node.digest)
-            finally:
-                os.close(fd)
-            files += 1
-            size += node.size
-            if progress is not None:
-                progress(files, size)
+                batch.add_fd(fd, digest)
+            except DataError as error:  # the copy has another digest
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE)) from error
+        files += 1
+        size += os.fstat(fd).st_size
+        if progress is not None:
+            progress(files, size)
+        return digest
+
+    return read

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""What a scan leaves out; shared by its two implementations."""
+"""What a scan leaves out, and how it refuses its source; shared by its two implementations."""
 
 from __future__ import annotations
 
-from powernode.base.errors import OperatorError
+import errno
+import os
+
+from powernode.base.errors import MachineError, OperatorError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,3 +43,15 @@ class ScanOptions:
             | (_EPOCH if self.epoch else 0)
             | (_HARDLINKS if self.hardlinks else 0)
         )
+
+
+def refuse_source(error: OSError, directory: str | bytes | os.PathLike[str]) -> OperatorError | MachineError:
+    text = f"cannot read {show(os.fsencode(directory))}: {error.strerror}"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return OperatorError("composefs.source", text, expected="an existing directory")
+    return MachineError("composefs.read", text)
+
+
+def show(path: bytes) -> str:
+    """A path in a message."""
+    return path.decode("utf-8", "backslashreplace")

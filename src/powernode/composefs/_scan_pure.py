@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 
 from powernode.base.errors import InternalError, MachineError, OperatorError
 from powernode.composefs import _kinds
+from powernode.composefs._scan_options import refuse_source, show
 from powernode.composefs.tree import Directory, Node, Xattrs
 
 INLINE_MAX = 64
@@ -60,7 +61,7 @@ def scan_directory(
     try:
         root_fd = os.open(path, _OPEN_DIRECTORY & ~os.O_NOFOLLOW)
     except OSError as error:
-        raise _failure(error, os.fsencode(path)) from error
+        raise refuse_source(error, path) from error
     return scanner.run(root_fd, os.fsencode(path))
 
 
@@ -243,7 +244,7 @@ class _Scanner:
             if error.errno == errno.ENOTSUP:  # the filesystem has none
                 return ()
             raise
-        _kinds.check_xattrs(xattrs, area=_AREA, where=_show(path))
+        _kinds.check_xattrs(xattrs, area=_AREA, where=show(path))
         return xattrs
 
 
@@ -257,16 +258,11 @@ def _version(status: os.stat_result) -> tuple[int, int, int, int, int]:
 
 def _changed(path: bytes) -> MachineError:
     return MachineError(
-        "composefs.changed", f"{_show(path)} changed while it was read", hint="scan a tree that nobody writes to"
+        "composefs.changed", f"{show(path)} changed while it was read", hint="scan a tree that nobody writes to"
     )
 
 
-def _failure(error: OSError, path: bytes) -> MachineError | OperatorError:
-    text = f"cannot read {_show(path)}: {error.strerror}"
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return OperatorError("composefs.source", text, expected="an existing directory")
-    return MachineError("composefs.read", text)
-
-
-def _show(path: bytes) -> str:
-    return path.decode("utf-8", "backslashreplace")
+def _failure(error: OSError, path: bytes) -> MachineError:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE):  # it was listed a moment ago
+        return _changed(path)
+    return MachineError("composefs.read", f"cannot read {show(path)}: {error.strerror}")

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The trees that are left, laid over each other as overlayfs would, into one tree.
 
-Invariants: from the top down, a directory collects the directories below it until something that is no directory, or an
-opaque directory, ends the descent; the attributes are those of the highest. What hides is not in the result: below the
-merged tree there is nothing left to hide. Names that were one inode in one module are one inode again, with as many
-links as names are left; a node that two modules happen to share becomes two. `Directory.links` is not passed on: where
-an image stores such an inode must not depend on how a module's tree was once written. Time is linear in the entries.
+Invariants: from the top down, a directory collects the directories below it until something that is no directory, or
+an opaque directory, ends the descent. Among these the attributes are given by the module that protects the directory,
+else by the highest that includes the directory itself, else (all have it just as a parent) by the highest. What hides
+is not in the result: below the merged tree there is nothing left to hide. Names that were one inode in one module are
+one inode again, with as many links as names are left; a node that two modules happen to share becomes two.
+`Directory.links` is not passed on: where an image stores such an inode must not depend on how a module's tree was once
+written. Time is linear in the entries.
 
 Out of scope: file_spec, mask, protected_spec, locks: those have been applied to the trees.
 """
@@ -26,10 +28,13 @@ _Layer = tuple[int, Directory]
 
 
 class _Frame:
-    __slots__ = ("entries", "layers", "name", "parent", "path")
+    __slots__ = ("entries", "layers", "like", "name", "parent", "path")
 
-    def __init__(self, path: bytes, layers: list[_Layer], parent: dict[bytes, Node], name: bytes) -> None:
+    def __init__(
+        self, path: bytes, layers: list[_Layer], like: Directory, parent: dict[bytes, Node], name: bytes
+    ) -> None:
         self.path = path
+        self.like = like
         self.layers = layers
         self.entries: dict[bytes, Node] = {}
         self.parent = parent
@@ -80,9 +85,9 @@ class Stack:
             layers = [(rank, node)] if isinstance(node, Directory) else []
         else:
             rank, node, layers = self._contest(path, contenders)
-        if layers:
+        if isinstance(node, Directory):
             entries[name] = node  # keeps the place in the order of names until it is finished
-            frames.append(_Frame(path, layers, entries, name))
+            frames.append(_Frame(path, layers, node, entries, name))
         elif is_whiteout(node):
             self.removed[path] = rank
             return
@@ -93,14 +98,12 @@ class Stack:
     def _contest(self, path: bytes, contenders: list[_Contender]) -> tuple[int, Node, list[_Layer]]:
         """Who gives the path, and, if it is a directory, the directories that merge there."""
         contenders, transparent = self._respect_shields(path, contenders)
-        self._find_collisions(path, contenders, transparent)
+        collision = self._find_collisions(path, contenders, transparent)
         top_rank, top = contenders[0]
         layers: list[_Layer] = []
         ended: tuple[int, Rule] | None = None
         for rank, node in contenders:
             if ended is None and isinstance(node, Directory):
-                if layers and _attributes(node) != _attributes(top):
-                    self._lose(path, rank, top_rank, Rule.ATTRIBUTES)
                 layers.append((rank, node))
                 if is_opaque(node) and rank not in transparent:
                     ended = rank, Rule.OPAQUE
@@ -111,7 +114,26 @@ class Stack:
                 self._lose(path, rank, top_rank, Rule.WHITEOUT if is_whiteout(top) else Rule.HIGHER)
             if ended is None:
                 ended = rank, Rule.WHITEOUT if is_whiteout(node) else Rule.REPLACED
-        return top_rank, top, layers
+        return (*self._find_giver(path, layers, collision), layers) if layers else (top_rank, top, layers)
+
+    def _find_giver(self, path: bytes, layers: list[_Layer], collision: bool) -> _Layer:
+        """The directory whose attributes count, among those that merge."""
+        if len(layers) == 1:
+            return layers[0]
+        protector = self._findings.protected_directories.get(path)
+        owners = [layer for layer in layers if layer[0] == protector]
+        owners = owners or [layer for layer in layers if path not in self._members[layer[0]].borrowed] or layers
+        giver, like = owners[0]
+        attributes = _attributes(like)
+        others = [rank for rank, directory in layers if _attributes(directory) != attributes]
+        for rank in others:
+            self._lose(path, rank, giver, Rule.ATTRIBUTES)
+        priority = self._members[giver].priority
+        equals = [rank for rank, _ in owners if self._members[rank].priority == priority]
+        if not collision and not set(others).isdisjoint(equals):
+            names = [self._members[rank].name for rank in equals]
+            self._findings.conflict(path, ConflictKind.EQUAL_PRIORITY, names, "directories with different attributes")
+        return giver, like
 
     def _respect_shields(self, path: bytes, contenders: list[_Contender]) -> tuple[list[_Contender], set[int]]:
         """Leave out what would hide a protected path; the ranks whose opacity does not count."""
@@ -135,8 +157,9 @@ class Stack:
         # Nothing is left only if the shield itself lost its directory, which is a conflict and has been noted.
         return left or contenders, transparent
 
-    def _find_collisions(self, path: bytes, contenders: list[_Contender], transparent: set[int]) -> None:
-        """Members of equal priority whose order would matter for the result."""
+    def _find_collisions(self, path: bytes, contenders: list[_Contender], transparent: set[int]) -> bool:
+        """Members of equal priority whose order would matter for what is there; attributes are not looked at."""
+        found = False
         highest = True
         for _, group in groupby(contenders, key=lambda contender: self._members[contender[0]].priority):
             equals = list(group)
@@ -150,14 +173,14 @@ class Stack:
                         detail = "a directory and something else" if directories else "the same path"
                 elif opaque:
                     detail = "an opaque directory"
-                elif highest and any(_attributes(node) != _attributes(directories[0]) for node in directories):
-                    detail = "directories with different attributes"
                 if detail is not None:
                     names = [self._members[rank].name for rank, _ in equals]
                     self._findings.conflict(path, ConflictKind.EQUAL_PRIORITY, names, detail)
+                    found = True
             if opaque or len(directories) < len(equals):
-                return
+                break
             highest = False
+        return found
 
     def _claim(self, rank: int, node: Node) -> Node:
         key = id(node)
@@ -175,15 +198,15 @@ class Stack:
                 directories += 1
             elif node.nlink != links[id(node)]:
                 entries[name] = relinked.setdefault(id(node), replace(node, nlink=links[id(node)]))
-        top = frame.layers[0][1]
+        like = frame.like
         return Directory(
-            mode=top.mode,
-            uid=top.uid,
-            gid=top.gid,
-            mtime_s=top.mtime_s,
-            mtime_ns=top.mtime_ns,
+            mode=like.mode,
+            uid=like.uid,
+            gid=like.gid,
+            mtime_s=like.mtime_s,
+            mtime_ns=like.mtime_ns,
             nlink=2 + directories,
-            xattrs=without_opacity(top.xattrs),
+            xattrs=without_opacity(like.xattrs),
             entries=entries,
         )
 

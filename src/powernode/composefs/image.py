@@ -15,6 +15,7 @@ Out of scope: the object store (`store`; `scan.store_directory` fills one), moun
 from __future__ import annotations
 
 from powernode import native
+from powernode.composefs._versions import VERSION_MAX, check_versions
 from powernode.verity import Digest, digest_buffer
 
 TYPE_CHECKING = False
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 
     from powernode.composefs.tree import Directory
 
-VERSION_MAX = 1
 _DUMP, _LIST, _OBJECTS = range(3)
 _STRICT = 1
 
 
 def from_dump(text: bytes, *, min_version: int = 0, max_version: int = VERSION_MAX, strict: bool = False) -> bytes:
     """The image of a dump. `strict` refuses lines with missing or additional fields, which are tolerated otherwise."""
+    check_versions(min_version, max_version)
     library = native.library()
     if library is None:
         from powernode.composefs._dump_parse import parse_dump

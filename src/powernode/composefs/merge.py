@@ -49,7 +49,8 @@ class MergeInput:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MergeResult:
-    """`givers`: who gave each path of the tree; `removed`: whose whiteout leaves a path empty."""
+    """`givers`: who gave each path of the tree (of a directory: its attributes); `removed`: whose whiteout leaves
+    a path empty."""
 
     tree: Directory
     modules: tuple[str, ...]
@@ -168,11 +169,13 @@ def _member(module: MergeInput, stack: Sequence[MergeInput], rank_of: Mapping[st
         findings.losses.append(Loss(path=path, loser=module.name, winner=None, rule=rule))
 
     reserves = (file_spec, module.dependency_spec) if module.locked else ()
+    carved = carve(module.tree, file_spec=file_spec, mask=module.mask, log=log)
     return Member(
         name=module.name,
         priority=module.effective_priority,
         parent=parent,
-        tree=carve(module.tree, file_spec=file_spec, mask=module.mask, log=log),
+        tree=carved.tree,
+        borrowed=carved.borrowed,
         protects=module.protected_spec,
         reserves=tuple(matcher for matcher in reserves if matcher is not None),
     )

@@ -41,7 +41,8 @@ class Rule(Enum):
     OPAQUE = "opaque"
     """The winner is higher and has an opaque directory at the path or above it."""
     ATTRIBUTES = "attributes"
-    """Both have the directory; mode, owner and extended attributes are those of the winner, which is higher."""
+    """Both have the directory; mode, owner and extended attributes are those of the winner, which protects it, or else
+    includes it, or else is higher."""
     OPACITY = "opacity"
     """The directory merges, but may not hide what is below: its file_spec does not include the directory (no winner),
     or the winner protects something in it."""
@@ -56,7 +57,7 @@ _REASONS = {
     Rule.REPLACED: "{winner} is higher and has no directory there",
     Rule.WHITEOUT: "{winner} is higher and removes it",
     Rule.OPAQUE: "{winner} is higher and its directory is opaque",
-    Rule.ATTRIBUTES: "the directory has the attributes given by {winner}, which is higher",
+    Rule.ATTRIBUTES: "the directory has the attributes of {winner}, whose claim to it comes first",
 }
 
 

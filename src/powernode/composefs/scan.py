@@ -14,7 +14,8 @@ from __future__ import annotations
 import os
 
 from powernode import native
-from powernode.composefs._scan_options import ScanOptions
+from powernode.composefs._scan_options import ScanOptions, refuse_source
+from powernode.composefs._versions import check_versions
 
 __all__ = ["ScanOptions", "dump_of", "image_of"]
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from powernode.composefs._scan_options import Progress
     from powernode.composefs.store import ObjectStore
     from powernode.native import Library
+    from powernode.native.results import Failure
 
 _IMAGE, _DUMP = 0, 1
 _POLL_S = 0.1
@@ -63,12 +65,16 @@ def _scan(
     progress: Progress | None,
 ) -> bytes:
     options = options or ScanOptions()
+    check_versions(*versions)
     library = native.library()
     if library is None:
         from powernode.composefs import _scan_facade
 
         return _scan_facade.scan(directory, what == _DUMP, options, versions, store, progress)
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise refuse_source(error, directory) from error
     try:
         if store is None:
             return _call(library, fd, what, options, threads, versions, (-1, -1), progress)
@@ -101,12 +107,29 @@ def _call(
         else:
             status = _watched(library, arguments, counters, progress)
         if status < 0:
-            raise failure.error(status, "entry", "scan")
+            raise _refusal(status, failure)
         return bytes(result.view())
+
+
+def _refusal(status: int, failure: Failure) -> Exception:
+    """A tree that cannot be read or stored is this machine's trouble; one that no image can hold is data's."""
+    from powernode.base.errors import DataError, MachineError
+
+    if failure.code == "composefs.store":
+        from powernode.composefs._object_errors import cause_of
+
+        cause, hint = cause_of(-status)
+        return MachineError(f"composefs.store.{cause}", f"cannot {failure.message}", hint=hint)
+    if failure.code == "composefs.changed":
+        return MachineError(failure.code, f"cannot {failure.message}", hint="scan a tree that nobody writes to")
+    if failure.code in ("composefs.read", "composefs.memory"):
+        return MachineError(failure.code, f"cannot {failure.message}")
+    return DataError(failure.code, failure.message)
 
 
 def _watched(library: Library, arguments: tuple[int | bytearray, ...], counters: bytearray, progress: Progress) -> int:
     """The call in a thread of its own, so that this one can report and be interrupted."""
+    from contextlib import suppress
     from struct import unpack_from
     from threading import Thread
 
@@ -118,7 +141,9 @@ def _watched(library: Library, arguments: tuple[int | bytearray, ...], counters:
             worker.join(_POLL_S)
             progress(*unpack_from("QQ", counters))
     except BaseException:
-        counters[16] = 1  # asks the threads to stop; their memory must not go before they do
-        worker.join()
+        counters[16] = 1  # asks the threads to stop
+        while worker.is_alive():  # the directory and their memory must not go before they do, however often it is asked
+            with suppress(KeyboardInterrupt):
+                worker.join()
         raise
     return status[0]

@@ -68,9 +68,22 @@ def _open() -> None:
         _library, _reason = None, "off by POWERNODE_NATIVE"
         return
     door = os.environ.get("POWERNODE_NATIVE_DOOR", "")
-    opened = None if door == "ctypes" else _through_cffi()
-    if opened is None and door != "cffi":
-        opened = _through_ctypes()
+    if door not in ("", "cffi", "ctypes"):
+        raise OperatorError(
+            "native.door", "POWERNODE_NATIVE_DOOR cannot be understood", expected="cffi or ctypes", found=door
+        )
+    try:
+        opened = None if door == "ctypes" else _through_cffi()
+        if opened is None and door != "cffi":
+            opened = _through_ctypes()
+        version = ABI_VERSION if opened is None else opened.call("pn_abi_version")
+    except (ImportError, OSError, AttributeError) as error:
+        raise MachineError(
+            "native.broken",
+            "the C library is there but cannot be opened",
+            found=str(error),
+            hint="build it again with `pip install .`, or set POWERNODE_NATIVE=off",
+        ) from error
     if opened is None:
         if mode == "require":
             raise MachineError(
@@ -81,7 +94,6 @@ def _open() -> None:
             )
         _library, _reason = None, "not built"
         return
-    version = opened.call("pn_abi_version")
     if version != ABI_VERSION:
         raise MachineError(
             "native.version",

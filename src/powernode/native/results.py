@@ -52,12 +52,15 @@ class Failure:
     def code(self) -> str:
         return self.handle[8:56].split(b"\0", 1)[0].decode("ascii", "replace")
 
+    @property
+    def message(self) -> str:
+        return self.handle[56:].split(b"\0", 1)[0].decode("utf-8", "replace")
+
     def error(self, result: int, unit: str, what: str) -> Exception:
         """The exception for a call that returned `result`; `unit` names what `where` counts ("line", "byte")."""
         if not self.code:
             return OSError(-result, f"{what}: {os.strerror(-result)}")
         where: int = struct.unpack_from("Q", self.handle)[0]
-        message = self.handle[56:].split(b"\0", 1)[0].decode("utf-8", "replace")
         if result == -errno.ENOMEM:
-            return MachineError(self.code, f"{what}: {message}")
-        return DataError(self.code, f"{what}, {unit} {where}: {message}")
+            return MachineError(self.code, f"{what}: {self.message}")
+        return DataError(self.code, f"{what}, {unit} {where}: {self.message}")

@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 DEFAULT = Params()
+_THREADS_MAX = 64  # what the library takes at most; larger numbers mean the same
 
 
 def _implementation() -> ModuleType:
@@ -62,6 +63,30 @@ def _explain(error: OSError, what: str) -> Exception:
     return error
 
 
+def _digest(
+    params: Params, data: Buffer | None, fd: int, size: int, threads: int, want_tree: bool, what: str
+) -> tuple[Digest, bytes]:
+    threads = _checked(threads)
+    try:
+        value, tree = _implementation().digest(params, data, fd, size, threads, want_tree)
+    except OSError as error:
+        raise _explain(error, what) from error
+    return Digest(params.algorithm, value), tree
+
+
+def _checked(threads: int) -> int:
+    if threads < 0:
+        raise OperatorError("verity.threads", "no such number of threads", expected="0 or more", found=str(threads))
+    return min(threads, _THREADS_MAX)
+
+
+def _path(path: str | bytes | os.PathLike[str]) -> bytes:
+    name = os.fsencode(path)
+    if b"\0" in name or not name:
+        raise OperatorError("verity.path", "a path is empty or holds a NUL byte", found=repr(name[:100]))
+    return name
+
+
 def _regular_size(fd: int, what: str) -> int:
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
@@ -74,59 +99,43 @@ def _regular_size(fd: int, what: str) -> int:
 def digest_fd(fd: int, params: Params = DEFAULT, *, threads: int = 0) -> Digest:
     """The digest of an open regular file, whatever its offset. `threads`: 0 takes all CPUs of the process."""
     what = f"file descriptor {fd}"
-    size = _regular_size(fd, what)
-    try:
-        value, _ = _implementation().digest(params, None, fd, size, threads, False)
-    except OSError as error:
-        raise _explain(error, what) from error
-    return Digest(params.algorithm, value)
+    return _digest(params, None, fd, _regular_size(fd, what), threads, False, what)[0]
 
 
 def digest_file(path: str | bytes | os.PathLike[str], params: Params = DEFAULT, *, threads: int = 0) -> Digest:
     # O_NONBLOCK: a FIFO is refused, not waited for.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+    name = os.fsdecode(_path(path))
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
     try:
-        name = os.fsdecode(path)
-        size = _regular_size(fd, name)
-        try:
-            value, _ = _implementation().digest(params, None, fd, size, threads, False)
-        except OSError as error:
-            raise _explain(error, name) from error
-        return Digest(params.algorithm, value)
+        return _digest(params, None, fd, _regular_size(fd, name), threads, False, name)[0]
     finally:
         os.close(fd)
 
 
 def digest_buffer(data: Buffer, params: Params = DEFAULT, *, threads: int = 0) -> Digest:
-    value, _ = _implementation().digest(params, data, -1, memoryview(data).nbytes, threads, False)
-    return Digest(params.algorithm, value)
+    return _digest(params, data, -1, memoryview(data).nbytes, threads, False, "the buffer")[0]
 
 
 def digest_files(
     paths: Sequence[str | bytes | os.PathLike[str]], params: Params = DEFAULT, *, threads: int = 0
 ) -> list[Digest | OSError]:
     """Many files at once, small ones together in the lanes of one kernel. One that fails does not stop the others."""
-    names = [os.fsencode(path) for path in paths]
-    for name in names:
-        if b"\0" in name or not name:
-            raise OperatorError("verity.path", "a path is empty or holds a NUL byte", found=repr(name[:100]))
+    names = [_path(path) for path in paths]
+    results = _implementation().digest_files(params, names, _checked(threads))
     return [
         OSError(value, os.strerror(value), os.fsdecode(name))
         if isinstance(value, int)
         else Digest(params.algorithm, value)
-        for name, value in zip(names, _implementation().digest_files(params, names, threads), strict=True)
+        for name, value in zip(names, results, strict=True)
     ]
 
 
 def merkle_tree(source: int | Buffer, params: Params = DEFAULT, *, threads: int = 0) -> tuple[Digest, bytes]:
     """The digest and the Merkle tree of an open file or a buffer, as the kernel stores it: root block first."""
     if isinstance(source, int):
-        value, tree = _implementation().digest(
-            params, None, source, _regular_size(source, f"file descriptor {source}"), threads, True
-        )
-    else:
-        value, tree = _implementation().digest(params, source, -1, memoryview(source).nbytes, threads, True)
-    return Digest(params.algorithm, value), tree
+        what = f"file descriptor {source}"
+        return _digest(params, None, source, _regular_size(source, what), threads, True, what)
+    return _digest(params, source, -1, memoryview(source).nbytes, threads, True, "the buffer")
 
 
 def descriptor(fd: int, params: Params, tree: bytes) -> bytes:

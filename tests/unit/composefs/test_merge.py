@@ -147,13 +147,122 @@ def test_a_mask_never_reaches_another_module() -> None:
     assert content(merge([module("low", 1, {"/etc/a": "low"}), high])) == {"/etc/a": "low"}
 
 
-def test_a_directory_has_the_attributes_of_the_highest_that_has_it() -> None:
+def test_a_directory_has_the_attributes_of_the_highest_that_includes_it() -> None:
     low = module("low", 1, tree({"/etc/a": "x"}, _etc=Directory(mode=0o700, uid=5, mtime_s=9)))
     high = module("high", 2, tree({"/etc/b": "x"}, _etc=Directory(mode=0o750, mtime_s=3)))
     result = merge([low, high])
     etc = node_at(result, b"/etc")
     assert (etc.mode, etc.uid, etc.mtime_s) == (0o750, 0, 3)
     assert losses(result) == [("/etc", "low", "high", Rule.ATTRIBUTES)]
+
+
+def attributes(result: MergeResult) -> dict[str, tuple[int, int]]:
+    return {path.decode(): (node.mode, node.uid) for path, node in walk(result.tree) if isinstance(node, Directory)}
+
+
+def strange(files: dict[str, Node | str]) -> Directory:
+    """A tree whose `/` and `/etc` have a mode and an owner of their own."""
+    return replace(tree(files, _etc=Directory(mode=0o777, uid=9)), mode=0o777, uid=9)
+
+
+def test_a_mere_parent_gives_no_attributes_where_somebody_includes_the_directory() -> None:
+    base = module("base", 1, {"/etc/motd": "base"})
+    redis = module("redis", 2, strange({"/etc/redis/x": "redis"}), files=["/etc/redis/**"], dependency=["/etc/redis/*"])
+    child = module("redis-for-n1", 3, strange({"/etc/redis/y": "child"}), parent="redis")
+    result = merge([base, redis, child])
+    assert content(result) == {"/etc/motd": "base", "/etc/redis/x": "redis", "/etc/redis/y": "child"}
+    assert attributes(result) == {"/": (0o755, 0), "/etc": (0o755, 0), "/etc/redis": (0o755, 0)}
+    assert (result.givers[b"/"], result.givers[b"/etc"], result.givers[b"/etc/redis"]) == (
+        "base",
+        "base",
+        "redis-for-n1",
+    )
+    assert losses(result) == [
+        (path, loser, "base", Rule.ATTRIBUTES) for path in ("/", "/etc") for loser in ("redis", "redis-for-n1")
+    ]
+
+
+def test_an_included_directory_gives_its_attributes_to_those_below_and_above() -> None:
+    spec = ["/etc", "/etc/a"]
+    modules = [
+        module("low", 1, tree({"/etc/c": "low"}, _etc=Directory(mode=0o711))),
+        module("middle", 2, tree({"/etc/a": "middle"}, _etc=Directory(mode=0o750)), files=spec),
+        module("top", 3, tree({"/etc/b": "top"}, _etc=Directory(mode=0o777)), files=["/etc/b"]),
+    ]
+    result = merge(modules)
+    assert attributes(result)["/etc"] == (0o750, 0)
+    assert losses(result) == [("/etc", name, "middle", Rule.ATTRIBUTES) for name in ("low", "top")]
+    assert result.lost[0].describe() == (
+        "/etc of low: the directory has the attributes of middle, whose claim to it comes first"
+    )
+
+
+def test_where_everybody_has_it_as_a_parent_only_the_highest_gives_the_attributes() -> None:
+    low = module("low", 1, tree({"/etc/a": "low"}, _etc=Directory(mode=0o711)), files=["/etc/a"])
+    high = module("high", 2, tree({"/etc/b": "high"}, _etc=Directory(mode=0o750)), files=["/etc/b"])
+    result = merge([low, high])
+    assert attributes(result)["/etc"] == (0o750, 0)
+    assert losses(result) == [("/etc", "low", "high", Rule.ATTRIBUTES)]
+
+
+def test_a_masked_directory_gives_no_attributes() -> None:
+    low = module("low", 1, tree({"/etc/a": "low"}, _etc=Directory(mode=0o711)), files=["/etc/a"])
+    high = module("high", 2, tree({"/etc/b": "high", "/x": "x"}, _etc=Directory(mode=0o750)), mask=["/etc"])
+    assert attributes(merge([low, high]))["/etc"] == (0o711, 0)
+
+
+def test_a_hidden_directory_gives_no_attributes() -> None:
+    owner = module("owner", 1, tree({"/etc/a": "x"}, _etc=Directory(mode=0o711)))
+    middle = module("middle", 2, {"/etc": "a file"})
+    top = module("top", 3, tree({"/etc/b": "x"}, _etc=Directory(mode=0o750)), files=["/etc/b"])
+    assert attributes(merge([owner, middle, top]))["/etc"] == (0o750, 0)
+
+
+@pytest.mark.parametrize("protected", ["/etc/redis", "/etc/redis/", "/etc/*", "/etc", "/"])
+def test_a_protected_directory_keeps_its_attributes_even_from_a_dependant_that_includes_it(protected: str) -> None:
+    parent = module(
+        "redis",
+        1,
+        tree({"/etc/redis/x": "parent"}, _etc_redis=Directory(mode=0o750, uid=7)),
+        files=["/etc/redis/*"],
+        dependency=["/etc/redis/"],
+        protected=[protected],
+    )
+    child = module("child", 2, tree({"/etc/redis/x": "child"}, _etc_redis=Directory(mode=0o777)), parent="redis")
+    result = merge([parent, child])
+    assert content(result) == {"/etc/redis/x": "child"}
+    assert attributes(result)["/etc/redis"] == (0o750, 7)
+    assert losses(result) == [
+        ("/etc/redis", "child", "redis", Rule.ATTRIBUTES),
+        ("/etc/redis/x", "redis", "child", Rule.HIGHER),
+    ]
+
+
+def test_protecting_what_is_in_a_directory_does_not_protect_the_directory() -> None:
+    parent = module("p", 1, tree({"/d/x": "p"}, _d=Directory(mode=0o750)), dependency=["/d/"], protected=["/d/**"])
+    child = module("c", 2, tree({"/d/y": "c"}, _d=Directory(mode=0o700)), parent="p")
+    assert attributes(merge([parent, child]))["/d"] == (0o700, 0)
+
+
+@pytest.mark.parametrize("protected", ["/", "/**"])
+def test_who_protects_everything_gives_the_attributes_of_the_root(protected: str) -> None:
+    low = module("low", 1, replace(tree({"/a": "low"}), mode=0o711), files=["/a"], protected=[protected])
+    result = merge([low, module("high", 2, replace(tree({"/b": "high"}), mode=0o700))])
+    assert content(result) == {"/a": "low"}
+    assert attributes(result)["/"] == (0o711, 0)
+
+
+def test_equals_collide_over_attributes_only_where_theirs_count() -> None:
+    def equal(name: str, mode: int, files: list[str]) -> MergeInput:
+        return module(name, 5, tree({f"/etc/{name}": name}, _etc=Directory(mode=mode)), files=files)
+
+    owner = module("owner", 1, tree({"/etc/z": "z"}, _etc=Directory(mode=0o711)))
+    parents = [equal("one", 0o700, ["/etc/one"]), equal("other", 0o750, ["/etc/other"])]
+    assert attributes(merge([owner, *parents]))["/etc"] == (0o711, 0)
+    assert conflicts(*parents) == [("/etc", ConflictKind.EQUAL_PRIORITY, ("one", "other"))]
+    owners = [equal("one", 0o700, ["/etc"]), equal("other", 0o750, ["/etc"])]
+    top = module("top", 9, tree({"/etc/t": "t"}, _etc=Directory(mode=0o777)), files=["/etc/t"])
+    assert conflicts(top, *owners) == [("/etc", ConflictKind.EQUAL_PRIORITY, ("one", "other"))]
 
 
 def test_a_file_replaces_a_directory_and_a_directory_a_file() -> None:

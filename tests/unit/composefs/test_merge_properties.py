@@ -73,9 +73,10 @@ class Model:
         self.kinds: set[ConflictKind] = set()
         self.shields: dict[bytes, set[str]] = {}
         left = {case.name: self.left(case) for case in self.order}
-        self.paths: dict[bytes, tuple[str, Node]] = {}
+        self.layers: dict[bytes, list[tuple[Case, Node, bool]]] = {}
         for case in reversed(self.order):
             self.lay(case, left[case.name])
+        self.paths = {path: self.giver(path, layers) for path, layers in self.layers.items()}
 
     def spec(self, case: Case) -> tuple[str, ...]:
         return self.by_name[case.parent].dependency if case.parent else case.file_spec
@@ -126,18 +127,36 @@ class Model:
             prefix = path.rstrip(b"/") + b"/"
             if isinstance(node, Directory):
                 hidden = owned and OPAQUE in node.xattrs and all(c.priority > case.priority for c in shields)
+                below = self.layers.get(path, [])
                 if hidden:
                     self.drop(prefix)
-                self.paths[path] = case.name, node
+                if hidden or not all(isinstance(other, Directory) for _, other, _ in below):
+                    below = []
+                self.layers[path] = [*below, (case, node, owned)]
             elif not shields:
                 self.drop(prefix)
-                self.paths.pop(path, None)
+                self.layers.pop(path, None)
                 if not (isinstance(node, CharacterDevice) and node.rdev == 0):
-                    self.paths[path] = case.name, node
+                    self.layers[path] = [(case, node, owned)]
 
     def drop(self, prefix: bytes) -> None:
-        for path in [p for p in self.paths if p.startswith(prefix) and p != b"/"]:
-            del self.paths[path]
+        for path in [p for p in self.layers if p.startswith(prefix) and p != b"/"]:
+            del self.layers[path]
+
+    def giver(self, path: bytes, layers: list[tuple[Case, Node, bool]]) -> tuple[str, Node]:
+        """The last of the most entitled: who protects the path, who includes it, who has it."""
+
+        def claim(place: int) -> tuple[bool, bool, int]:
+            case, _, owned = layers[place]
+            return self.protects(case, path), owned, place
+
+        case, node, _ = layers[max(range(len(layers)), key=claim)]
+        return case.name, node
+
+    def protects(self, case: Case, path: bytes) -> bool:
+        if {"/", "/**"} & set(case.protected):
+            return True
+        return covers(compile_globs(case.protected), path, dict(walk(case.tree)))
 
 
 Flat = dict[bytes, tuple[object, ...]]

@@ -47,7 +47,8 @@ def run(arguments: Arguments) -> int:
     check_versions(arguments.min_version, arguments.max_version)
     data = _from_dump(arguments, source) if arguments.from_file else _from_directory(arguments, source)
     if image:
-        write_atomically(image[0], data)
+        # With a store the image joins what must survive a power cut; without one it is a build product like any other.
+        write_atomically(image[0], data, durable=arguments.digest_store is not None)
     if arguments.json:
         import json
 

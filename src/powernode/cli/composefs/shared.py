@@ -43,8 +43,8 @@ def read(path: str, what: str) -> bytes:
     return data
 
 
-def write_atomically(path: str, data: bytes | memoryview) -> None:
-    """The whole file or none of it: written beside its place, made durable, renamed."""
+def write_atomically(path: str, data: bytes | memoryview, *, durable: bool = False) -> None:
+    """The whole file or none of it: written beside its place and renamed; `durable` waits for the disk first."""
     if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe has no place to rename to
         with open(path, "wb") as file:
             file.write(data)
@@ -53,8 +53,9 @@ def write_atomically(path: str, data: bytes | memoryview) -> None:
     try:
         with open(temporary, "xb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.rename(temporary, path)
     except BaseException:
         if os.path.exists(temporary):
