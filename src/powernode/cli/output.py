@@ -29,11 +29,23 @@ class Progress:
         self._shown = False
 
     def callback(self) -> Callable[[int, int], None] | None:
-        return self._show if sys.stderr.isatty() else None
+        """For work that tells files and bytes."""
+        return self._amount if sys.stderr.isatty() else None
 
-    def _show(self, files: int, size: int) -> None:
+    def steps(self) -> Callable[[str, int, int], None] | None:
+        """For work that tells what it does, how many are done, and how many there are."""
+        return self._step if sys.stderr.isatty() else None
+
+    def _amount(self, files: int, size: int) -> None:
+        self._show(f"{self._what}: {files:,} files, {size / 1e6:,.0f} MB")
+
+    def _step(self, what: str, done: int, total: int) -> None:
+        if done == total or done % 64 == 0:
+            self._show(f"{self._what}: {what} {done:,} of {total:,} [{'#' * (done * 24 // max(1, total)):24}]")
+
+    def _show(self, text: str) -> None:
         self._shown = True
-        print(f"\r{self._what}: {files:,} files, {size / 1e6:,.0f} MB\x1b[K", end="", file=sys.stderr, flush=True)
+        print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
 
     def __enter__(self) -> Progress:
         return self

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from powernode.base.errors import OperatorError
-from powernode.cli.composefs.shared import VERSIONS, check_versions, read, write_atomically
+from powernode.cli.composefs.shared import VERSIONS, read, versions_of, write_atomically
 from powernode.cli.options import Arguments, Command, Option, natural
 from powernode.cli.output import Progress
 
@@ -44,8 +44,8 @@ def run(arguments: Arguments) -> int:
             "there is no place for the image" if not image else "--print-digest-only writes no image",
             expected="SOURCE IMAGE, or --print-digest-only SOURCE",
         )
-    check_versions(arguments.min_version, arguments.max_version)
-    data = _from_dump(arguments, source) if arguments.from_file else _from_directory(arguments, source)
+    versions = versions_of(arguments)
+    data = (_from_dump if arguments.from_file else _from_directory)(arguments, source, versions)
     if image:
         # With a store the image joins what must survive a power cut; without one it is a build product like any other.
         write_atomically(image[0], data, durable=arguments.digest_store is not None)
@@ -62,7 +62,7 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
-def _from_dump(arguments: Arguments, source: str) -> bytes:
+def _from_dump(arguments: Arguments, source: str, versions: tuple[int, int]) -> bytes:
     from powernode.composefs import image as images
 
     only_directories = ("digest_store", "use_epoch", "skip_xattrs", "user_xattrs", "skip_devices", "hardlinks")
@@ -70,10 +70,10 @@ def _from_dump(arguments: Arguments, source: str) -> bytes:
     if given:
         raise OperatorError("cli.option", f"--{given[0].replace('_', '-')} needs a directory, not --from-file")
     text = read(source, "a dump")
-    return images.from_dump(text, min_version=arguments.min_version, max_version=arguments.max_version)
+    return images.from_dump(text, min_version=versions[0], max_version=versions[1])
 
 
-def _from_directory(arguments: Arguments, source: str) -> bytes:
+def _from_directory(arguments: Arguments, source: str, versions: tuple[int, int]) -> bytes:
     from powernode.composefs.scan import ScanOptions, image_of
 
     if arguments.skip_xattrs and arguments.user_xattrs:
@@ -95,8 +95,8 @@ def _from_directory(arguments: Arguments, source: str) -> bytes:
             source,
             options,
             threads=arguments.threads,
-            min_version=arguments.min_version,
-            max_version=arguments.max_version,
+            min_version=versions[0],
+            max_version=versions[1],
             store=store,
             progress=progress.callback(),
         )

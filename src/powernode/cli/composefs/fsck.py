@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 
 from powernode.cli.options import Arguments, Command, Option, natural
+from powernode.cli.output import Progress
 
 COMMAND = Command(
     "composefs fsck",
@@ -28,7 +29,13 @@ def run(arguments: Arguments) -> int:
 
     jobs = arguments.jobs or os.cpu_count() or 1
     store = ObjectStore(arguments.operands[0])
-    report = store.fsck(lambda fd: verity.digest_fd(fd, threads=1).value, repair=arguments.repair, jobs=jobs)
+    with Progress("fsck") as progress:
+        report = store.fsck(
+            lambda fd: verity.digest_fd(fd, threads=1).value,
+            repair=arguments.repair,
+            jobs=jobs,
+            progress=progress.steps(),
+        )
     damaged = [f"{object_path(damage.digest)}: {damage.reason}" for damage in report.damaged]
     lists = {
         "damaged": damaged,

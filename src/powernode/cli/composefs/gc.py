@@ -6,6 +6,7 @@ from __future__ import annotations
 from powernode.base.errors import OperatorError
 from powernode.cli.composefs.shared import read
 from powernode.cli.options import Arguments, Command, Option
+from powernode.cli.output import Progress
 
 COMMAND = Command(
     "composefs gc",
@@ -34,7 +35,8 @@ def run(arguments: Arguments) -> int:
             expected="the images to keep, or --remove-all",
         )
     keep = [images.objects(read(path, "an image")) for path in arguments.operands]
-    report = ObjectStore(arguments.basedir).gc(keep, dry_run=arguments.dry_run)
+    with Progress("gc") as progress:
+        report = ObjectStore(arguments.basedir).gc(keep, dry_run=arguments.dry_run, progress=progress.steps())
     if arguments.json:
         import json
 

@@ -7,7 +7,7 @@ import os
 import sys
 
 from powernode.base.errors import OperatorError
-from powernode.cli.options import Option, natural
+from powernode.cli.options import Arguments, Option, natural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,13 +16,24 @@ if TYPE_CHECKING:
 IMAGE_MAX_BYTES = 1 << 34
 VERSIONS = (
     Option(
-        "--min-version", "N", "lowest format version to write, 0 or 1 (default 0; modules use 1)", natural, default=0
+        "--min-version", "N", "lowest format version to write, 0 (default) or 1; modules use 1", natural, default=None
     ),
-    Option("--max-version", "N", "highest format version to write (default 1)", natural, default=1),
+    Option(
+        "--max-version",
+        "N",
+        "highest format version to write (default 1, or that of --min-version if it is given, as mkcomposefs has it)",
+        natural,
+        default=None,
+    ),
 )
 
 
-def check_versions(low: int, high: int) -> None:
+def versions_of(arguments: Arguments) -> tuple[int, int]:
+    """The lowest and the highest format version, which means the lowest where only that is given, as in mkcomposefs."""
+    low, high = arguments.min_version, arguments.max_version
+    if high is None:
+        high = 1 if low is None else low
+    low = low or 0
     if not 0 <= low <= high <= 1:
         raise OperatorError(
             "composefs.version",
@@ -30,6 +41,7 @@ def check_versions(low: int, high: int) -> None:
             expected="0 <= min <= max <= 1",
             found=f"{low}, {high}",
         )
+    return low, high
 
 
 def read(path: str, what: str) -> bytes:
