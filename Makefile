@@ -3,7 +3,7 @@
 PYTHON = .venv/bin/python
 CSOURCES = $(wildcard csrc/*.[ch] csrc/*/*.[ch] tests/native/*.c)
 
-.PHONY: help demo test check fuzz vm bench clean
+.PHONY: help demo test check fuzz bench clean
 
 help:
 	@echo 'make demo    show what powernode can do, on this machine, next to the tools people use today'
@@ -26,7 +26,7 @@ check:
 	@$(PYTHON) tests/check.py
 
 fuzz:
-	@.ci/setup test
+	@.ci/setup fuzz
 	@$(PYTHON) csrc/fuzz/run.py --seconds $${FUZZ_SECONDS:-60}
 
 bench:
