@@ -30,7 +30,9 @@ void pn_scan_status(const struct pn_scan *scan, const struct stat *status, struc
         entry->info.mtime_s = status->st_mtim.tv_sec;
         entry->info.mtime_ns = (uint32_t)status->st_mtim.tv_nsec;
     }
-    if ((scan->flags & PN_SCAN_HARDLINKS) && status->st_nlink > 1 && !S_ISDIR(status->st_mode)) {
+    /* Overlayfs makes all its whiteouts links of one inode, but each must mark its own directory: no links for them. */
+    const int whiteout = S_ISCHR(status->st_mode) && status->st_rdev == 0;
+    if ((scan->flags & PN_SCAN_HARDLINKS) && status->st_nlink > 1 && !S_ISDIR(status->st_mode) && !whiteout) {
         entry->device = status->st_dev;
         entry->inode = status->st_ino;
     }

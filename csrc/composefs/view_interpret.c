@@ -88,7 +88,7 @@ static int32_t take_redirect(const struct pn_erofs_reader *reader, struct pn_vie
 {
     entry->payload = redirect->value;
     entry->payload_size = redirect->value_size;
-    if (entry->payload_size > 1 && entry->payload[0] == '/') {
+    if (entry->payload_size != 0 && entry->payload[0] == '/') {
         entry->payload++;
         entry->payload_size--;
     }

@@ -91,7 +91,7 @@ static int32_t read_super(struct pn_erofs_reader *reader)
     if (reader->meta_offset >= reader->size)
         return pn_refuse(failure, -EINVAL, PN_EROFS_SUPER_OFFSET + PN_EROFS_SB_META_BLKADDR,
                          "erofs.meta-range", "the inodes would begin behind the end of the image");
-    if (reader->xattr_offset >= reader->size)
+    if (reader->xattr_offset > reader->size) /* where there are none, they begin at the end */
         return pn_refuse(failure, -EINVAL, PN_EROFS_SUPER_OFFSET + PN_EROFS_SB_XATTR_BLKADDR,
                          "erofs.xattr-range", "the shared xattrs would begin behind the end of the image");
     reader->root_nid = pn_get_u16(super + PN_EROFS_SB_ROOT_NID);

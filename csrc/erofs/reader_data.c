@@ -58,12 +58,14 @@ int32_t pn_erofs_data_locate(struct pn_erofs_reader *reader, uint64_t data_offse
     if (inode->layout != PN_EROFS_LAYOUT_FLAT_PLAIN && inode->layout != PN_EROFS_LAYOUT_FLAT_INLINE &&
         inode->layout != PN_EROFS_LAYOUT_CHUNK)
         return refuse_layout(reader, inode);
+    if (inode->layout == PN_EROFS_LAYOUT_CHUNK && type != PN_MODE_REG)
+        return refuse_layout(reader, inode);
     if (type == PN_MODE_CHR || type == PN_MODE_BLK)
         inode->rdev = i_u;
     if (type != PN_MODE_REG && type != PN_MODE_DIR && type != PN_MODE_LNK)
         return 0;
     if (inode->layout == PN_EROFS_LAYOUT_CHUNK) {
-        if (type != PN_MODE_REG || inode->size == 0)
+        if (inode->size == 0)
             return refuse_layout(reader, inode);
         return check_chunks(reader, data_offset, i_u, inode);
     }

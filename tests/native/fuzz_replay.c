@@ -12,7 +12,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define FILES_MAX 64
+#define FILES_MAX 1024
 #define GROWTH_MAX 64
 
 struct sample {

@@ -47,22 +47,39 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(words)
+        status = _dispatch(words)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # while a full disk or a closed pipe can still be told
+        return status
     except PowernodeError as error:
         _report(error, words)
         return error.exit_status
     except BrokenPipeError:
-        # The reader has gone. Python would complain again while it flushes at exit; give it somewhere to flush to.
-        import os
-
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _forget_output()  # the reader has gone
         return 141
     except OSError as error:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        print(f"powernode: {where}{error.strerror or error}", file=sys.stderr)
-        return 4
+        from powernode.base.errors import MachineError
+
+        where = f"{_shown(error.filename)}: " if error.filename is not None else ""
+        _report(MachineError("cli.system", f"{where}{error.strerror or error}"), words)
+        _forget_output()
+        return MachineError.exit_status
     except KeyboardInterrupt:
         return 130
+
+
+def _forget_output() -> None:
+    """What could not be written would be tried, and complained about, once more at exit; give it somewhere to go."""
+    import os
+
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _shown(name: str | bytes) -> str:
+    return name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
 
 
 def _dispatch(words: list[str]) -> int:

@@ -149,7 +149,7 @@ class Command:
             for option in self.options
         ]
         width = max((len(left) for left, _ in rows), default=0) + 2
-        lines = [f"usage: powernode {self.name} [options] {self.operands}".rstrip(), "", self.summary]
+        lines = [f"usage: powernode {self.name} [options] {self.operands}".rstrip(), "", fill(self.summary, 100)]
         if rows:
             lines += ["", "options:"]
             lines += [

@@ -37,17 +37,35 @@ _DIGEST = re.compile(rb"[0-9a-fA-F]{64}")
 
 def parse_dump(text: bytes, *, strict: bool = False) -> Directory:
     """The tree of a dump."""
+    return read_dump(text, strict=strict).root
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedDump:
+    """`wide`: ids of the devices (whiteouts apart), fifos and sockets for which the dump gives a size of 4 GiB or more.
+    The tree has no such thing, nor has an image; but the C tool, before it drops the size, makes room for it, so they
+    have the large kind of inode."""
+
+    root: Directory
+    wide: frozenset[int]
+
+
+def read_dump(text: bytes, *, strict: bool = False) -> ParsedDump:
+    """The tree of a dump, and what its image needs beyond it."""
     if not text:
         raise _refuse("empty", 1, "the dump has no lines", expected="a line for the root")
     lines = text.split(b"\n")
+    unended = len(lines)
     if lines[-1] == b"":
         lines.pop()
-    elif strict:
-        raise _refuse("newline", len(lines), "the last line does not end with a newline")
     builder = _TreeBuilder()
     for number, line in enumerate(lines, 1):
+        if b"\0" in line:
+            raise _refuse("nul", number, "the line holds a NUL byte", found=f"at {line.index(0)}")
+        if strict and number == unended:
+            raise _refuse("newline", number, "the last line does not end with a newline")
         _parse_line(builder, line, number, strict)
-    return builder.finish()
+    return ParsedDump(root=builder.finish(), wide=frozenset(builder.wide))
 
 
 def unescape(text: bytes, number: int) -> bytes:
@@ -85,6 +103,10 @@ class _TreeBuilder:
     links: dict[bytes, set[bytes]] = field(default_factory=dict)
     hard_links: dict[int, _HardLink] = field(default_factory=dict)
     """By the id of the node that stands in."""
+    wide: set[int] = field(default_factory=set)
+    duplicate: tuple[int, bytes] | None = None
+    """The first path that is there twice: told when every line is known to be good, as the C library does, which
+    sorts before it compares."""
 
     def locate(self, path: bytes, number: int) -> tuple[bytes, bytes]:
         """The path of the parent and the name, both checked."""
@@ -105,14 +127,14 @@ class _TreeBuilder:
             raise _refuse("name-dot", number, "a name is . or ..", found=repr(path))
         if len(name) > _kinds.NAME_MAX:
             raise _refuse("name-long", number, "a name is too long", expected=f"at most {_kinds.NAME_MAX} bytes")
-        if name in siblings:
-            raise _refuse("name-duplicate", number, "there is already such a path", found=repr(path))
+        if name in siblings and self.duplicate is None:
+            self.duplicate = number, path
         return parent, name
 
     def add_directory(self, parent: bytes, name: bytes, make: _DirectoryFields) -> None:
         path = parent + b"/" + name if name else b""
-        self.entries[path] = {}
-        self.links[path] = set()
+        self.entries.setdefault(path, {})
+        self.links.setdefault(path, set())
         directory = Directory(
             mode=make.mode & _kinds.PERMISSIONS,
             uid=make.uid,
@@ -138,6 +160,9 @@ class _TreeBuilder:
     def finish(self) -> Directory:
         """Put the targets in place of the stand-ins."""
         assert self.root is not None  # every first line either makes it or is refused
+        if self.duplicate is not None:
+            number, path = self.duplicate
+            raise _refuse("name-duplicate", number, "there is already such a path", found=repr(path))
         unresolved = dict(self.hard_links)
         for link in self.hard_links.values():
             chain: list[_HardLink] = []
@@ -179,8 +204,6 @@ class _DirectoryFields:
 
 
 def _parse_line(builder: _TreeBuilder, line: bytes, number: int, strict: bool) -> None:
-    if b"\0" in line:
-        raise _refuse("nul", number, "the line holds a NUL byte", found=f"at {line.index(0)}")
     fields = line.split(b" ", _FIELDS)
     fields += [b""] * (_FIELDS + 1 - len(fields))
     path = _string(fields[0], number, "path")
@@ -215,10 +238,13 @@ def _add_node(
     builder: _TreeBuilder, parent: bytes, name: bytes, mode: int, fields: list[bytes], number: int, strict: bool
 ) -> None:
     size = _number(fields[1], "size", number)
-    nlink, uid, gid, rdev = (
-        _number(fields[position], name, number) & _UINT32_MAX
+    nlink, uid, gid, device = (
+        _number(fields[position], name, number)
         for position, name in ((3, "nlink"), (4, "uid"), (5, "gid"), (6, "rdev"))
     )
+    if strict and device and not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
+        raise _refuse("strict-rdev", number, "only devices have a device number", expected="0", found=str(device))
+    nlink, uid, gid, rdev = (value & _UINT32_MAX for value in (nlink, uid, gid, device))
     mtime_s, mtime_ns = _mtime(fields[7], number)
     payload = None if fields[8] == b"-" else _string(fields[8], number, "payload")
     content = None if fields[9] == b"-" else unescape(fields[9], number)
@@ -232,7 +258,9 @@ def _add_node(
         if size > _kinds.FILE_SIZE_MAX:
             raise _refuse("file-size", number, "the file is too large", expected="at most 2^53 bytes", found=str(size))
         digest = _digest(fields[10], number)
-    elif is_symlink:
+    else:
+        unescape(fields[10], number)  # has no place in the image, but is text of the format
+    if is_symlink:
         _check_symlink(payload, size, content, number, strict)
     elif content is not None and len(content) > _kinds.INLINE_CONTENT_MAX:
         raise _refuse(
@@ -242,12 +270,6 @@ def _add_node(
             expected=f"at most {_kinds.INLINE_CONTENT_MAX} bytes",
             found=str(len(content)),
         )
-    is_device = stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
-    if strict and rdev and not is_device:
-        raise _refuse("strict-rdev", number, "only devices have a device number", expected="0", found=str(rdev))
-    if size > _UINT32_MAX and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or is_symlink):
-        # The C tool would drop the size but let it choose a larger inode; nothing real needs that.
-        raise _refuse("device-size", number, "this file type has no size", expected="0", found=str(size))
     xattrs = _xattrs(fields[11], number)
     if stat.S_ISDIR(mode):
         made = _DirectoryFields(
@@ -255,7 +277,7 @@ def _add_node(
         )
         builder.add_directory(parent, name, made)
         return
-    builder.entries[parent][name] = _kinds.make_leaf(
+    node = _kinds.make_leaf(
         mode,
         uid=uid,
         gid=gid,
@@ -270,6 +292,9 @@ def _add_node(
         target=payload or b"",
         rdev=rdev,
     )
+    builder.entries[parent][name] = node
+    if size > _UINT32_MAX and not (stat.S_ISREG(mode) or is_symlink or _kinds.is_whiteout(node)):
+        builder.wide.add(id(node))
 
 
 def _check_symlink(target: bytes | None, size: int, content: bytes | None, number: int, strict: bool) -> None:
@@ -319,8 +344,7 @@ def _mtime(text: bytes, number: int) -> tuple[int, int]:
 
 
 def _digest(text: bytes, number: int) -> bytes | None:
-    """Absent as `-` and, where fields may be missing, as nothing."""
-    if text in (b"-", b""):
+    if text == b"-":
         return None
     digest = unescape(text, number)
     if not _DIGEST.fullmatch(digest):
@@ -336,22 +360,27 @@ def _xattrs(text: bytes, number: int) -> Xattrs:
             "xattr-text", number, "the attributes of one line are too long", expected=f"at most {_XATTRS_LINE_MAX}"
         )
     pairs: dict[bytes, bytes] = {}
+    total = largest = 12
     for item in text.removesuffix(b" ").split(b" "):
         name, equals, value = item.partition(b"=")
         if not equals:
             raise _refuse("xattr-equals", number, "an attribute has no =", found=repr(item))
         plain = _string(name, number, "name of an attribute")
+        plain_value = unescape(value, number)
         if not 0 < len(plain) <= _kinds.XATTR_NAME_MAX:
             raise _refuse("xattr-name", number, "this cannot be the name of an attribute", found=repr(plain))
-        pairs[plain] = unescape(value, number)
-    total = 12 + sum(7 + len(name) + len(value) for name, value in pairs.items())
-    if total > _kinds.XATTRS_SIZE_MAX:
+        # The limit holds on the way, too: whoever sets one attribute after the other would meet it there.
+        replaced = pairs.get(plain)
+        total += 7 + len(plain) + len(plain_value) if replaced is None else len(plain_value) - len(replaced)
+        largest = max(largest, total)
+        pairs[plain] = plain_value
+    if largest > _kinds.XATTRS_SIZE_MAX:
         raise _refuse(
             "xattr-total",
             number,
             "the attributes are too large",
             expected=f"at most {_kinds.XATTRS_SIZE_MAX} bytes",
-            found=str(total),
+            found=str(largest),
         )
     return tuple(sorted(pairs.items()))
 

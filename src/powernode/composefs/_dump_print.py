@@ -27,6 +27,7 @@ from powernode.erofs._writer import Inode
 from powernode.erofs._xattr import SharedXattrs, share
 
 _SPECIAL = re.compile(rb"[^!-\[\]-~]")
+_SPECIAL_IN_PATH = re.compile(rb"[^ -\[\]-~]")
 _SPECIAL_OR_EQUALS = re.compile(rb"[^!-<>-\[\]-~]")
 _NAMED = {b"\\": b"\\\\", b"\n": b"\\n", b"\r": b"\\r", b"\t": b"\\t"}
 
@@ -59,15 +60,20 @@ def escape_text(text: bytes) -> bytes:
     return _SPECIAL.sub(_escape_byte, text)
 
 
+def escape_path(text: bytes) -> bytes:
+    """A path of a listing, where spaces stay."""
+    return _SPECIAL_IN_PATH.sub(_escape_byte, text)
+
+
 def _escape_byte(match: re.Match[bytes]) -> bytes:
     return _NAMED.get(match[0]) or b"\\x%02x" % match[0][0]
 
 
-def _escape_xattr(text: bytes) -> bytes:
+def escape_xattr(text: bytes) -> bytes:
     return _SPECIAL_OR_EQUALS.sub(_escape_byte, text)
 
 
-def _optional(text: bytes | None) -> bytes:
+def escape_optional(text: bytes | None) -> bytes:
     if text is None:
         return b"-"
     return b"\\x2d" if text == b"-" else escape_text(text)
@@ -105,14 +111,14 @@ def _line(path: bytes, node: Node, inode: Inode, shared: SharedXattrs, link_path
         rdev,
         node.mtime_s,
         node.mtime_ns,
-        _optional(link_path if link_path is not None else payload),
-        _optional(content),
+        escape_optional(link_path if link_path is not None else payload),
+        escape_optional(content),
         digest.hex().encode("ascii") if digest is not None else b"-",
     )
     if not node.xattrs:
         return fixed + b"\n"
     pairs = (
-        _escape_xattr(name) + b"=" + _escape_xattr(value) for name, value in _stored_order(node.xattrs, inode, shared)
+        escape_xattr(name) + b"=" + escape_xattr(value) for name, value in _stored_order(node.xattrs, inode, shared)
     )
     return b" ".join((fixed, *pairs)) + b"\n"
 

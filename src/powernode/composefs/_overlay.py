@@ -18,10 +18,12 @@ Out of scope: bytes (see `powernode.erofs`).
 from __future__ import annotations
 
 import stat
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 
 from powernode.base.errors import DataError
+from powernode.composefs import _kinds
 from powernode.composefs._kinds import TYPE_BITS, is_whiteout
 from powernode.composefs._places import Survey, survey_tree
 from powernode.composefs.tree import (
@@ -48,6 +50,7 @@ METACOPY_HEADER = bytes((0, 36, 0, 1))
 """Version 0, 36 bytes, no flags, SHA-256; the fs-verity digest follows."""
 
 STUB_NAMES = tuple(b"%02x" % number for number in range(256))
+_UNACCOUNTED = frozenset((METACOPY, REDIRECT, OPAQUE))
 _NEVER_RESTORED = frozenset((PARENT_MARKS[0][0], PARENT_MARKS[1][0], WHITEOUT_MARKS[1][0]))
 
 
@@ -61,16 +64,18 @@ class Flat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """What the attributes of a stored inode say about the tree's node."""
+    """What the attributes of a stored inode say about the tree's node; `payload` and `metacopy` as stored."""
 
     xattrs: Xattrs
     payload: bytes | None
-    digest: bytes | None
+    metacopy: bytes | None
     is_whiteout: bool
 
 
-def flatten(root: Directory, *, version: int, survey: Survey | None = None) -> Flat:
-    """The inodes of an image of `root`."""
+def flatten(
+    root: Directory, *, version: int, survey: Survey | None = None, wide: AbstractSet[int] = frozenset()
+) -> Flat:
+    """The inodes of an image of `root`; `wide` has the ids of nodes whose inodes are of the large kind anyway."""
     places = (survey or survey_tree(root)).places
     nodes: list[Node] = [root]
     parents: list[int] = [0]
@@ -97,7 +102,8 @@ def flatten(root: Directory, *, version: int, survey: Survey | None = None) -> F
         elif id(node) in stub_ids:
             inodes.append(_plain_inode(node, stat.S_IFCHR, node.xattrs))
         else:
-            inodes.append(_leaf_inode(node))
+            inode = _leaf_inode(node)
+            inodes.append(replace(inode, is_wide=True) if id(node) in wide else inode)
     return Flat(inodes=inodes, nodes=nodes)
 
 
@@ -110,36 +116,63 @@ def escape(xattrs: Xattrs) -> Xattrs:
     )
 
 
-def restore(mode: int, stored: Xattrs) -> Restored:
-    """Take the overlay attributes of a stored inode back out."""
+def restore(mode: int, stored: Xattrs, *, is_root: bool, size: int, where: str) -> Restored:
+    """Take the overlay attributes of a stored inode back out; the others keep their order. What overlayfs would read a
+    meaning into that composefs does not use is refused."""
     xattrs: list[tuple[bytes, bytes]] = []
     payload: bytes | None = None
-    digest: bytes | None = None
-    is_file = stat.S_ISREG(mode)
+    metacopy: bytes | None = None
+    # overlayfs takes only an empty regular file for a whiteout; elsewhere the attribute is just one of the tree's.
+    can_be_whiteout = stat.S_ISREG(mode) and size == 0
     was_whiteout = False
     for name, value in stored:
-        if name == REDIRECT and is_file:
-            # One slash was put in front; a payload that had its own keeps it.
-            payload = value[1:] if value.startswith(b"/") else value
-        elif name == METACOPY and is_file:
-            digest = _metacopy_digest(value)
-        elif name == WHITEOUT_MARKS[0][0] and is_file:
-            was_whiteout = True
-        elif name.startswith(PREFIX + ESCAPE) and name not in _NEVER_RESTORED:
-            xattrs.append((PREFIX + name[len(PREFIX + ESCAPE) :], value))
-        elif not name.startswith(PREFIX) and name not in _NEVER_RESTORED:
+        if name in _NEVER_RESTORED or (is_root and (name, value) == (OPAQUE, b"y")):
+            continue
+        if not name.startswith(PREFIX):
             xattrs.append((name, value))
-    xattrs.sort()
-    return Restored(xattrs=tuple(xattrs), payload=payload, digest=digest, is_whiteout=was_whiteout)
+        elif name == REDIRECT:
+            payload = value
+        elif name == METACOPY:
+            metacopy = value
+        elif not name.startswith(PREFIX + ESCAPE):
+            raise DataError(
+                "composefs.overlay-xattr",
+                f"{where}: an overlayfs attribute that composefs does not use here",
+                found=repr(name),
+            )
+        elif name == WHITEOUT_MARKS[0][0] and can_be_whiteout:
+            was_whiteout = True
+        else:
+            xattrs.append((PREFIX + name[len(PREFIX + ESCAPE) :], value))
+    return Restored(
+        xattrs=tuple(xattrs),
+        payload=payload,
+        metacopy=metacopy,
+        is_whiteout=was_whiteout,
+    )
 
 
-def _metacopy_digest(value: bytes) -> bytes | None:
+def object_path(redirect: bytes, where: str) -> bytes:
+    """The path of the object. One slash was put in front; a payload that had its own keeps it."""
+    payload = redirect[1:] if redirect.startswith(b"/") else redirect
+    if not 0 < len(payload) <= _kinds.PATH_MAX or b"\0" in payload or b".." in payload.split(b"/"):
+        raise DataError(
+            "composefs.redirect",
+            f"{where}: this cannot be the path of an object",
+            expected=f"1 to {_kinds.PATH_MAX} bytes without NUL and ..",
+            found=repr(payload[:80]),
+        )
+    return payload
+
+
+def metacopy_digest(value: bytes, where: str) -> bytes | None:
+    """The digest of the object, if it is known."""
     if not value:
         return None
     if len(value) != 36 or value[:4] != METACOPY_HEADER:
         raise DataError(
             "composefs.metacopy",
-            "a file has a metacopy attribute of an unknown form",
+            f"{where}: a metacopy attribute of an unknown form",
             expected="empty, or 36 bytes with a SHA-256 digest",
             found=value[:8].hex(),
         )
@@ -224,7 +257,33 @@ def _with_marks(xattrs: Xattrs, marks: tuple[tuple[bytes, bytes], ...]) -> Xattr
     """The node's own attributes escaped, and the marks, which win over an attribute of the same name."""
     if not marks:
         return escape(xattrs)
-    return tuple(sorted({**dict(escape(xattrs)), **dict(marks)}.items()))
+    merged = dict(escape(xattrs))
+    _check_replacements(merged, marks)
+    merged.update(marks)
+    return tuple(sorted(merged.items()))
+
+
+def _check_replacements(own: Mapping[bytes, bytes], marks: tuple[tuple[bytes, bytes], ...]) -> None:
+    """Refuse to put a mark in the place of a longer value, as the tool that defined the format does: its account of the
+    room of these additions begins at zero, so what a replaced value gives back can take it below."""
+    if own.keys().isdisjoint(name for name, _ in marks):
+        return
+    account, values = 0, dict(own)
+    for name, value in marks:
+        replaced = values.pop(name, None)
+        if not values:
+            account = 12  # the first attribute of an inode also pays for the header of all
+        elif replaced is not None:
+            account -= 7 + len(name) + len(replaced)
+        account += 7 + len(name) + len(value)
+        values[name] = value
+        if name not in _UNACCOUNTED and not 0 <= account <= _kinds.XATTRS_SIZE_MAX:
+            raise DataError(
+                "composefs.overlay-xattr",
+                f"an attribute {name!r} would have to be replaced, and is longer than the mark of overlayfs",
+                expected="no such attribute, or a short one",
+                found=f"{len(own[name]) if name in own else 0} bytes",
+            )
 
 
 def _plain_inode(

@@ -168,7 +168,9 @@ class _Scanner:
         if self._options.skip_devices and (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
             return
         linked: _Linked | None = None
-        if self._options.hardlinks and status.st_nlink > 1:
+        # Overlayfs makes all its whiteouts links of one inode, but each must mark its own directory: no links for them.
+        whiteout = stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+        if self._options.hardlinks and status.st_nlink > 1 and not whiteout:
             linked = self._linked.get(_identity(status))
             if linked is None:
                 linked = self._linked[_identity(status)] = _Linked(self._leaf(name, status, path))

@@ -1,72 +1,110 @@
 # SPDX-License-Identifier: MIT
-"""The three texts about an image without the C library: dump, listing, objects."""
+"""The three texts about an image without the C library: dump, listing, objects.
+
+Invariants: the bytes the C library prints, for every image, also one that no writer would make: sizes, link counts and
+the order of attributes are printed as stored. How much may be printed is limited as it is there.
+Out of scope: trees; see `_dump_print`, which prints the same for the tree of an honest image.
+
+    text(image, "listing", [b"etc"])
+"""
 
 from __future__ import annotations
 
+import stat
+from collections.abc import Callable, Collection
+
 from powernode.base.errors import DataError
-from powernode.composefs._dump_print import escape_text, print_dump
-from powernode.composefs._image_pure import read_image
-from powernode.composefs.tree import Directory, Node, RegularFile, Symlink, walk
+from powernode.composefs._dump_print import escape_optional, escape_path, escape_text, escape_xattr
+from powernode.composefs._image_view import ViewEntry, view_image
+from powernode.erofs._reader import unfolded_limit
 
 
-def text(image: bytes | memoryview, what: str, only: list[bytes]) -> bytes:
-    if any(b"/" in name or not name for name in only):
-        raise DataError("composefs.filter", "a filter is the name of an entry of the root, not a path")
-    root = read_image(image)
-    if what == "dump":
-        return _dump(root, only)
-    kept = Directory(entries={name: node for name, node in root.entries.items() if not only or name in only})
-    return _listing(kept) if what == "listing" else _objects(kept)
+def text(image: bytes | memoryview, what: str, only: Collection[bytes]) -> bytes:
+    """`dump`, `listing` or `objects`; `only` names entries of the root."""
+    printer = {"dump": _dump, "listing": _listing, "objects": _objects}[what]
+    return printer(image, only)
 
 
-def _dump(root: Directory, only: list[bytes]) -> bytes:
-    """Filters lines, not the tree: the order of attributes depends on what the whole image shares."""
-    whole = print_dump(root)
-    if not only:
-        return whole
-    lines = dict(line.split(b" ", 1) for line in whole.splitlines())
-    wanted = {escape_text(b"/" + name) for name in only}
-    stands: dict[bytes, bytes] = {}  # the target of a link, and the first path printed for it
-    out = []
-    for path, fields in lines.items():
-        top = path[: path.find(b"/", 1)] if b"/" in path[1:] else path
-        if path != b"/" and top not in wanted:
-            continue
-        columns = fields.split(b" ")
-        if not columns[1].startswith(b"@"):
-            stands[path] = path
-        else:
-            target = columns[6]
-            if target in stands:
-                columns[6] = stands[target]
-            else:  # what it links to is left out, so this name stands for the file
-                columns = lines[target].split(b" ")
-                stands[target] = path
-        out.append(path + b" " + b" ".join(columns) + b"\n")
-    return b"".join(out)
+class _Lines:
+    """Refused once they say more than an honest image could."""
+
+    def __init__(self, image: bytes | memoryview) -> None:
+        self._lines: list[bytes] = []
+        self._left = unfolded_limit(len(image))
+
+    def add(self, make: Callable[[], bytes]) -> None:
+        if self._left < 0:  # asked before a line is made, as in C: one line more is no danger
+            raise DataError(
+                "composefs.text-size", "the text would be far longer than that of an honest image of this size"
+            )
+        line = make()
+        self._left -= len(line)
+        self._lines.append(line)
+
+    def joined(self) -> bytes:
+        return b"".join(self._lines)
 
 
-def _listing(root: Directory) -> bytes:
-    seen: set[int] = set()
-    lines = []
-    for path, node in walk(root):
-        if path == b"/":
-            continue
-        lines.append(escape_text(path).replace(b"\\x20", b" ") + (b"" if id(node) in seen else _what(node)) + b"\n")
-        seen.add(id(node))
-    return b"".join(lines)
+def _dump(image: bytes | memoryview, only: Collection[bytes]) -> bytes:
+    lines = _Lines(image)
+    first_paths: dict[int, bytes] = {}
+    for entry in view_image(image, only=only):
+        first = first_paths.setdefault(entry.stored.nid, entry.path)
+        lines.add(lambda entry=entry, first=first: _dump_line(entry, first))  # type: ignore[misc]
+    return lines.joined()
 
 
-def _what(node: Node) -> bytes:
-    if isinstance(node, Directory):
+def _dump_line(entry: ViewEntry, first_path: bytes) -> bytes:
+    stored = entry.stored
+    line = b"%s %d %s%o %d %d %d %d %d.%d %s %s %s" % (
+        escape_text(entry.path),
+        stored.size,
+        b"@" if entry.is_link else b"",
+        entry.mode,
+        stored.nlink,
+        stored.uid,
+        stored.gid,
+        stored.rdev,
+        stored.mtime_s,
+        stored.mtime_ns,
+        escape_text(first_path) if entry.is_link else escape_optional(entry.payload),
+        escape_optional(entry.content),
+        b"-" if entry.digest is None else entry.digest.hex().encode("ascii"),
+    )
+    xattrs = [escape_xattr(name) + b"=" + escape_xattr(value) for name, value in entry.xattrs]
+    return b" ".join((line, *xattrs)) + b"\n"
+
+
+def _listing(image: bytes | memoryview, only: Collection[bytes]) -> bytes:
+    lines = _Lines(image)
+    for entry in view_image(image, only=only):
+        if entry.path != b"/":
+            lines.add(lambda entry=entry: escape_path(entry.path) + _what(entry) + b"\n")  # type: ignore[misc]
+    return lines.joined()
+
+
+def _what(entry: ViewEntry) -> bytes:
+    if entry.is_link:
+        return b""
+    if stat.S_ISDIR(entry.mode):
         return b"/\t"
-    if isinstance(node, Symlink):
-        return b"\t-> " + escape_text(node.target)
-    if isinstance(node, RegularFile) and node.payload:
-        return b"\t@ " + escape_text(node.payload)
-    return b""
+    if entry.payload is None:
+        return b""
+    return (b"\t-> " if stat.S_ISLNK(entry.mode) else b"\t@ ") + escape_text(entry.payload)
 
 
-def _objects(root: Directory) -> bytes:
-    payloads = {node.payload for _, node in walk(root) if isinstance(node, RegularFile) and node.payload}
+def _objects(image: bytes | memoryview, only: Collection[bytes]) -> bytes:
+    left = unfolded_limit(len(image))
+    payloads: set[bytes] = set()
+    for entry in view_image(image, only=only):
+        if entry.is_link or entry.payload is None or not stat.S_ISREG(entry.mode):
+            continue
+        if b"\n" in entry.payload:
+            raise DataError("composefs.object-name", "an object path with a line break cannot be listed")
+        left -= len(entry.payload)
+        if left < 0:
+            raise DataError(
+                "composefs.text-size", "the object paths exceed by far those of an honest image of this size"
+            )
+        payloads.add(entry.payload)
     return b"".join(payload + b"\n" for payload in sorted(payloads))

@@ -15,6 +15,7 @@ Out of scope: the object store (`store`; `scan.store_directory` fills one), moun
 from __future__ import annotations
 
 from powernode import native
+from powernode.base.errors import DataError
 from powernode.composefs._versions import VERSION_MAX, check_versions
 from powernode.verity import Digest, digest_buffer
 
@@ -29,14 +30,20 @@ _STRICT = 1
 
 
 def from_dump(text: bytes, *, min_version: int = 0, max_version: int = VERSION_MAX, strict: bool = False) -> bytes:
-    """The image of a dump. `strict` refuses lines with missing or additional fields, which are tolerated otherwise."""
+    """The image of a dump.
+
+    Tolerated, and refused with `strict`: a last line that does not end with a newline; a device number of what is no
+    device; a symbolic link with a size that is not the length of its target, or with content. Each is dropped, so the
+    image is the same as without it. (Fields that are missing at the end of a line are empty, `strict` or not.)
+    """
     check_versions(min_version, max_version)
     library = native.library()
     if library is None:
-        from powernode.composefs._dump_parse import parse_dump
+        from powernode.composefs._dump_parse import read_dump
         from powernode.composefs._image_pure import write_image
 
-        return write_image(parse_dump(text, strict=strict), min_version=min_version, max_version=max_version)
+        parsed = read_dump(text, strict=strict)
+        return write_image(parsed.root, min_version=min_version, max_version=max_version, wide=parsed.wide)
     from powernode.native.results import Failure, NativeBuffer
 
     failure = Failure()
@@ -57,11 +64,9 @@ def from_dump(text: bytes, *, min_version: int = 0, max_version: int = VERSION_M
 
 
 def from_tree(root: Directory, *, min_version: int = 0, max_version: int = VERSION_MAX) -> bytes:
-    if native.library() is not None:
-        return from_dump(to_dump(root), min_version=min_version, max_version=max_version)
-    from powernode.composefs._image_pure import write_image
-
-    return write_image(root, min_version=min_version, max_version=max_version)
+    """The image of a tree: that of its dump. Attributes that a dump cannot hold are refused."""
+    check_versions(min_version, max_version)
+    return from_dump(to_dump(root), min_version=min_version, max_version=max_version)
 
 
 def to_dump(root: Directory) -> bytes:
@@ -78,11 +83,8 @@ def parse_dump(text: bytes, *, strict: bool = False) -> Directory:
 
 
 def to_tree(image: bytes | memoryview) -> Directory:
-    if native.library() is not None:
-        return parse_dump(dump(image))
-    from powernode.composefs._image_pure import read_image
-
-    return read_image(image)
+    """The tree an image describes: that of its dump."""
+    return parse_dump(dump(image))
 
 
 def digest(image: bytes | memoryview) -> Digest:
@@ -107,6 +109,8 @@ def objects(image: bytes | memoryview, *, only: Iterable[bytes] = ()) -> list[by
 
 def _text(image: bytes | memoryview, what: int, only: Iterable[bytes]) -> bytes:
     names = list(only)
+    if any(not name or b"/" in name or b"\0" in name for name in names):
+        raise DataError("composefs.filter", "a filter is the name of an entry of the root, not a path")
     library = native.library()
     if library is None:
         from powernode.composefs._view_pure import text

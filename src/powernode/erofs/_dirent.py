@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Directory blocks: sorted names cut into blocks, and one block encoded.
+"""Directory blocks: sorted names cut into blocks, one block encoded, and one that nobody vouches for taken apart.
 
 Invariants: a block is an array of 12-byte entries followed by their names; entries and names never cross a block; the
 rest after the last full block is inline behind the inode when it takes at most half a block.
@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from powernode.erofs.format import BLOCK_SIZE, DIRENT
+from powernode.base.errors import DataError
+from powernode.erofs.format import BLOCK_SIZE, DIRENT, NAME_MAX
 
 
 def cut(names: Sequence[bytes]) -> tuple[list[tuple[int, int]], int]:
@@ -50,3 +51,31 @@ def encode_block(entries: Sequence[tuple[bytes, int, int]]) -> bytes:
 
 def names_of(entries: Iterable[tuple[bytes, int, int]]) -> Iterable[bytes]:
     return (name for name, _, _ in entries)
+
+
+def split_block(nid: int, block: memoryview) -> list[tuple[bytes, int, int]]:
+    """The entries of one directory block."""
+    if len(block) < DIRENT.size:
+        raise DataError("erofs.dirent-block", f"a block of directory {nid} is too short for an entry")
+    first_name = DIRENT.unpack_from(block, 0)[1]
+    if first_name % DIRENT.size or not DIRENT.size <= first_name < len(block):
+        raise DataError(
+            "erofs.dirent-block", f"a block of directory {nid} has an impossible size", found=str(first_name)
+        )
+    fixed = list(DIRENT.iter_unpack(block[:first_name]))
+    text = bytes(block)
+    # The last name has no successor to end it: it ends at the first NUL or with the block.
+    last_end = text.find(b"\0", fixed[-1][1])
+    ends = [name_offset for _, name_offset, _ in fixed[1:]]
+    ends.append(len(text) if last_end < 0 else last_end)
+    entries: list[tuple[bytes, int, int]] = []
+    for (child, start, file_type), end in zip(fixed, ends, strict=True):
+        if not first_name <= start < end <= len(text) or end - start > NAME_MAX:
+            raise DataError(
+                "erofs.dirent-name", f"a name in directory {nid} has an impossible place", found=f"{start}-{end}"
+            )
+        name = text[start:end]
+        if b"/" in name or b"\0" in name:
+            raise DataError("erofs.dirent-name", f"a name in directory {nid} cannot be a name", found=repr(name))
+        entries.append((name, child, file_type))
+    return entries

@@ -5,10 +5,10 @@ Every offset, count and size in the image is checked before it is used; a broken
 `erofs.…`, never another exception. What composefs images do not need (compression, devices, long xattr prefixes) is
 refused by name rather than half understood.
 
-Invariants: time and memory are linear in the image. In an honest image no two structures share bytes, so the reader
-adds up what it has taken apart and refuses the image once that exceeds its size: crafted overlaps cannot make a small
-image cost much. For this to hold, ask for each inode once. No recursion.
-Out of scope: walking the tree (the caller knows which inodes it has seen), overlayfs meanings, checking chunk tables.
+Invariants: it refuses what the C reader refuses, with the same codes. Time and memory are linear in the image: inodes
+with what is stored inline may not overlap (`claim`), directories together are no larger than the image, and what the
+other data and shared attributes unfold to is limited to a multiple of it. No recursion.
+Out of scope: walking the tree (the caller knows which inodes it has seen, and claims each once), overlayfs meanings.
 
     reader = ErofsReader(data)
     root = reader.root()
@@ -22,20 +22,23 @@ import struct
 from dataclasses import dataclass
 
 from powernode.base.errors import DataError
-from powernode.erofs._xattr import PREFIXES, Pair
+from powernode.erofs._dirent import split_block
+from powernode.erofs._xattr import PREFIXES, Pair, split_name, stored_filter_bit
 from powernode.erofs.format import (
     BLOCK_BITS,
     BLOCK_SIZE,
     CHUNK_BITS_MASK,
+    CHUNKS_MAX,
     COMPACT_INODE,
-    DIRENT,
+    COMPAT_XATTR_FILTER,
     EXTENDED_INODE,
     FILE_TYPES,
+    INCOMPAT_CHUNKED,
     INODES_OFFSET,
     LAYOUT_CHUNKED,
     LAYOUT_INLINE,
     LAYOUT_PLAIN,
-    NAME_MAX,
+    NULL_ADDRESS,
     SLOT_SIZE,
     SUPERBLOCK,
     SUPERBLOCK_MAGIC,
@@ -47,12 +50,20 @@ from powernode.erofs.format import (
 )
 
 _PREFIX_OF_INDEX = {**dict(PREFIXES), 0: b"", 5: b"lustre."}
-_LONG_PREFIX = 0x80
+_NAME_MAX = 255
+_SIZE_MAX = (1 << 63) - 1
+_UNFOLDED_BASE = 16 << 20
+_UNFOLDED_FACTOR = 16
+
+
+def unfolded_limit(size: int) -> int:
+    """What an image of this size may say: shared parts let a crafted one of kilobytes unfold to gigabytes."""
+    return _UNFOLDED_BASE + _UNFOLDED_FACTOR * size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadInode:
-    """One inode as stored; `xattrs` in storage order: inline ones, then shared ones."""
+    """One inode as stored; `xattrs` in storage order: inline ones, then shared ones. It takes `offset` to `end`."""
 
     nid: int
     mode: int
@@ -68,6 +79,8 @@ class ReadInode:
     block: int
     tail_offset: int
     tail_size: int
+    offset: int
+    end: int
 
 
 class ErofsReader:
@@ -80,10 +93,10 @@ class ErofsReader:
         superblock = Superblock._make(SUPERBLOCK.unpack_from(self._data, SUPERBLOCK_OFFSET))
         _check_supported(superblock)
         self._end = superblock.block_count << BLOCK_BITS
-        if self._end > len(self._data):
+        if self._end != len(self._data):
             raise DataError(
-                "erofs.truncated",
-                "the image is shorter than its superblock says",
+                "erofs.truncated" if self._end > len(self._data) else "erofs.size",
+                "the image has another size than its superblock says",
                 expected=f"{self._end} bytes",
                 found=f"{len(self._data)} bytes",
             )
@@ -91,15 +104,20 @@ class ErofsReader:
         self._root_nid = superblock.root_nid
         self._meta = superblock.meta_block << BLOCK_BITS
         self._xattrs = superblock.xattr_block << BLOCK_BITS
-        self._budget = self._end
-        self._shared: dict[int, Pair] = {}
-
-    def header(self, size: int) -> bytes:
-        """The first bytes, which EROFS leaves to others."""
-        return bytes(self._data[: min(size, SUPERBLOCK_OFFSET)])
+        for code, what, offset in (("meta", "inodes", self._meta), ("xattr", "shared attributes", self._xattrs)):
+            # A table of shared attributes may be empty, the inodes not.
+            if offset > self._end or (offset == self._end and code == "meta"):
+                raise DataError(f"erofs.{code}-range", f"the {what} would begin behind the end of the image")
+        # A reserved byte switches the filter off, for layouts of it that do not exist yet.
+        self._filters = bool(superblock.feature_compat & COMPAT_XATTR_FILTER) and not superblock.xattr_filter_reserved
+        self._claimed = bytearray(self._end // SLOT_SIZE)
+        self._directory_bytes = self._end
+        self._unfolded = unfolded_limit(self._end)
+        self._shared: dict[int, tuple[Pair, int]] = {}
 
     def root(self) -> ReadInode:
         inode = self.inode(self._root_nid)
+        self.claim(inode)
         if not stat.S_ISDIR(inode.mode):
             raise DataError("erofs.root-type", "the root of the image is not a directory", found=f"0o{inode.mode:o}")
         return inode
@@ -134,12 +152,23 @@ class ErofsReader:
         if layout == LAYOUT_CHUNKED:
             if not is_regular:
                 raise DataError("erofs.layout", f"inode {nid} is chunk-based and not a file", found=f"0o{mode:o}")
+            if size == 0:
+                raise DataError("erofs.layout", f"inode {nid} is chunk-based and empty")
             if union & 0xFFFF & ~CHUNK_BITS_MASK:
                 raise DataError("erofs.chunk-format", f"inode {nid} has an unknown chunk format", found=f"0x{union:x}")
+        if size > _SIZE_MAX:
+            raise DataError("erofs.file-size", f"inode {nid} has an impossible size", found=str(size))
         xattr_size = XATTR_HEADER.size + 4 * (icount - 1) if icount else 0
+        if at + inode_size + xattr_size > self._end:
+            raise DataError("erofs.nid-range", f"the attributes of inode {nid} run past the end of the image")
         xattrs = self._inode_xattrs(nid, at + inode_size, xattr_size) if icount else ()
-        self._spend(inode_size + xattr_size)
         has_data = is_regular or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
+        tail_offset = end = at + inode_size + xattr_size
+        tail_size = self._tail_size(nid, size) if has_data and size and layout == LAYOUT_INLINE else 0
+        if layout == LAYOUT_CHUNKED:
+            end += self._chunk_table_size(nid, size, union, end)
+        elif has_data and size:
+            self._check_ranges(nid, union << BLOCK_BITS, size - tail_size, tail_offset, tail_size)
         return ReadInode(
             nid=nid,
             mode=mode,
@@ -148,32 +177,46 @@ class ErofsReader:
             gid=gid,
             mtime_s=mtime_s,
             mtime_ns=mtime_ns,
-            size=size if has_data else 0,
+            size=size,
             rdev=union if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else 0,
             is_chunked=layout == LAYOUT_CHUNKED,
             xattrs=xattrs,
             block=union,
-            tail_offset=at + inode_size + xattr_size,
-            tail_size=self._tail_size(nid, size) if has_data and layout == LAYOUT_INLINE else 0,
+            tail_offset=tail_offset,
+            tail_size=tail_size,
+            offset=at,
+            end=end + tail_size,
         )
+
+    def claim(self, inode: ReadInode) -> None:
+        """Note that the inode is in use; refuse one that overlaps another."""
+        first, last = inode.offset // SLOT_SIZE, -(-inode.end // SLOT_SIZE)
+        if self._claimed.find(1, first, last) >= 0:
+            raise DataError("erofs.overlap", f"inode {inode.nid} overlaps another one")
+        self._claimed[first:last] = b"\1" * (last - first)
 
     def data(self, inode: ReadInode) -> bytes:
         """The content of a flat file or the target of a symlink."""
-        return b"".join(bytes(part) for part in self._parts(inode))
+        parts = self._parts(inode)
+        self._spend(inode.size)
+        return b"".join(bytes(part) for part in parts)
 
     def entries(self, inode: ReadInode, *, parent_nid: int) -> list[tuple[bytes, int, int]]:
         """`(name, nid, file type)` of a directory without `.` and `..`, which are checked instead."""
         own_names: dict[bytes, int] = {}
         entries: list[tuple[bytes, int, int]] = []
         previous = b""
+        self._directory_bytes -= inode.size
+        if self._directory_bytes < 0:
+            raise DataError("erofs.overlap", "the directories are larger than the image, so some share their data")
         for block in self._parts(inode):
-            for name, nid, file_type in _split_block(inode.nid, block):
+            for name, nid, file_type in split_block(inode.nid, block):
                 if name <= previous:
                     code = "erofs.dirent-duplicate" if name == previous else "erofs.dirent-order"
                     raise DataError(code, f"directory {inode.nid} is not sorted at {name!r}")
                 previous = name
                 if name in (b".", b".."):
-                    own_names[name] = nid
+                    own_names[name] = nid if file_type == FILE_TYPES[stat.S_IFDIR] else -1
                 else:
                     entries.append((name, nid, file_type))
         for name, nid in ((b".", inode.nid), (b"..", parent_nid)):
@@ -187,9 +230,11 @@ class ErofsReader:
         return entries
 
     def _spend(self, size: int) -> None:
-        self._budget -= size
-        if self._budget < 0:
-            raise DataError("erofs.overlap", "the structures of the image overlap: together they exceed its size")
+        self._unfolded -= size
+        if self._unfolded < 0:
+            raise DataError(
+                "erofs.overlap", "the data overlaps: together it is far more than an honest image of this size holds"
+            )
 
     def _check_type(self, nid: int, mode: int, file_type: int | None) -> None:
         actual = FILE_TYPES.get(mode & TYPE_MASK)
@@ -209,22 +254,39 @@ class ErofsReader:
             raise DataError("erofs.tail-size", f"inode {nid} has an inline tail of no bytes", found=f"size {size}")
         return tail_size
 
+    def _chunk_table_size(self, nid: int, size: int, union: int, at: int) -> int:
+        """Check that every chunk is "nowhere". A table that would cross a block lies in a block of its own, whose
+        number the writer has overwritten: it cannot be found, and takes nothing here."""
+        count = (size - 1 >> BLOCK_BITS + (union & CHUNK_BITS_MASK)) + 1
+        if count > CHUNKS_MAX:
+            raise DataError(
+                "erofs.chunk-count", f"inode {nid} has too many chunks", expected=f"<= {CHUNKS_MAX}", found=str(count)
+            )
+        table_size = 4 * count
+        if at % BLOCK_SIZE + table_size > BLOCK_SIZE:
+            return 0
+        if at + table_size > self._end:
+            raise DataError("erofs.chunk-range", f"the chunk table of inode {nid} reaches behind the end of the image")
+        if self._data[at : at + table_size] != NULL_ADDRESS * count:
+            raise DataError("erofs.chunk-data", f"a chunk of inode {nid} is stored in the image")
+        return table_size
+
+    def _check_ranges(self, nid: int, start: int, flat_size: int, tail_offset: int, tail_size: int) -> None:
+        """Of data that is in the image: whole blocks at `start`, and a tail behind the inode."""
+        end = tail_offset + tail_size
+        if tail_size and end > self._end:
+            raise DataError("erofs.data-range", f"the tail of inode {nid} lies outside the image")
+        if tail_size and tail_offset // BLOCK_SIZE != (end - 1) // BLOCK_SIZE:
+            raise DataError("erofs.tail-crosses-block", f"the tail of inode {nid} crosses a block boundary")
+        if flat_size and (start == 0 or start + flat_size > self._end):
+            raise DataError("erofs.data-range", f"the data of inode {nid} lies outside the image")
+
     def _parts(self, inode: ReadInode) -> list[memoryview]:
         """The data as blocks; the last may be short, and may be the tail."""
         if inode.is_chunked:
             raise DataError("erofs.layout", f"inode {inode.nid} has no data in the image", expected="a flat layout")
         flat_size = inode.size - inode.tail_size
         start = inode.block << BLOCK_BITS
-        if flat_size and (start == 0 or start + flat_size > self._end):
-            raise DataError("erofs.data-range", f"the data of inode {inode.nid} lies outside the image")
-        if inode.tail_size:
-            end = inode.tail_offset + inode.tail_size
-            if end > self._end:
-                raise DataError("erofs.data-range", f"the tail of inode {inode.nid} lies outside the image")
-            if inode.tail_offset // BLOCK_SIZE != (end - 1) // BLOCK_SIZE:
-                raise DataError("erofs.tail-crosses-block", f"the tail of inode {inode.nid} crosses a block boundary")
-        # Paid before it is cut: the list must not grow beyond what the image can hold.
-        self._spend(inode.size)
         parts = [
             self._data[at : min(at + BLOCK_SIZE, start + flat_size)]
             for at in range(start, start + flat_size, BLOCK_SIZE)
@@ -235,9 +297,7 @@ class ErofsReader:
 
     def _inode_xattrs(self, nid: int, at: int, size: int) -> tuple[Pair, ...]:
         end = at + size
-        if end > self._end:
-            raise DataError("erofs.xattr-range", f"the attributes of inode {nid} lie outside the image")
-        _, shared_count = XATTR_HEADER.unpack_from(self._data, at)
+        denied, shared_count = XATTR_HEADER.unpack_from(self._data, at)
         at += XATTR_HEADER.size
         if at + 4 * shared_count > end:
             raise DataError(
@@ -246,24 +306,37 @@ class ErofsReader:
         indices = struct.unpack_from(f"<{shared_count}I", self._data, at)
         at += 4 * shared_count
         pairs: list[Pair] = []
+        present = 0
         while at < end:
-            pair, at = self._xattr_entry(nid, at, end)
+            pair, bit, at = self._xattr_entry(nid, at, end)
             pairs.append(pair)
-        pairs.extend(self._shared_xattr(nid, index) for index in indices)
+            present |= bit
+        own_count = len(pairs)
+        for index in indices:
+            pair, bit = self._shared_xattr(nid, index)
+            pairs.append(pair)
+            present |= bit
         if len({name for name, _ in pairs}) != len(pairs):
             raise DataError("erofs.xattr-duplicate", f"inode {nid} has one attribute twice")
+        for part in (pairs[:own_count], pairs[own_count:]):
+            if part != sorted(part):
+                raise DataError("erofs.xattr-order", f"the attributes of inode {nid} are not sorted by name")
+        # The kernel does not even look for a name that the filter denies.
+        if self._filters and denied & present:
+            raise DataError("erofs.xattr-filter", f"the name filter of inode {nid} denies an attribute that is there")
         return tuple(pairs)
 
-    def _shared_xattr(self, nid: int, index: int) -> Pair:
-        pair = self._shared.get(index)
-        if pair is None:
+    def _shared_xattr(self, nid: int, index: int) -> tuple[Pair, int]:
+        known = self._shared.get(index)
+        if known is None:
             at = self._xattrs + 4 * index
-            pair, end = self._xattr_entry(nid, at, self._end)
+            pair, bit, end = self._xattr_entry(nid, at, self._end)
             self._spend(end - at)
-            self._shared[index] = pair
-        return pair
+            known = self._shared[index] = pair, bit
+        return known
 
-    def _xattr_entry(self, nid: int, at: int, limit: int) -> tuple[Pair, int]:
+    def _xattr_entry(self, nid: int, at: int, limit: int) -> tuple[Pair, int, int]:
+        """The pair, its bit in the name filter, and where the next entry begins."""
         if at + XATTR_ENTRY.size > limit:
             raise DataError("erofs.xattr-range", f"an attribute of inode {nid} lies outside its room")
         name_size, index, value_size = XATTR_ENTRY.unpack_from(self._data, at)
@@ -272,12 +345,17 @@ class ErofsReader:
         end = value_at + value_size
         if end > limit:
             raise DataError("erofs.xattr-range", f"an attribute of inode {nid} lies outside its room")
-        if index & _LONG_PREFIX or index not in _PREFIX_OF_INDEX:
+        if index not in _PREFIX_OF_INDEX:
             raise DataError("erofs.xattr-prefix", f"inode {nid} has an attribute of unknown prefix", found=str(index))
-        name = _PREFIX_OF_INDEX[index] + bytes(self._data[name_at:value_at])
-        if not name or b"\0" in name:
+        suffix = bytes(self._data[name_at:value_at])
+        name = _PREFIX_OF_INDEX[index] + suffix
+        if not 0 < len(name) <= _NAME_MAX or b"\0" in name:
             raise DataError("erofs.xattr-name", f"inode {nid} has an attribute without a usable name", found=repr(name))
-        return (name, bytes(self._data[value_at:end])), end + -end % 4
+        if index == 0 and split_name(name)[0]:
+            raise DataError(
+                "erofs.xattr-prefix", f"inode {nid} spells out a prefix that has a number", found=repr(name)
+            )
+        return (name, bytes(self._data[value_at:end])), stored_filter_bit(index, suffix), end + -end % 4
 
 
 def _check_supported(superblock: Superblock) -> None:
@@ -293,7 +371,7 @@ def _check_supported(superblock: Superblock) -> None:
             "erofs.block-size", "the block size is not 4096", expected=str(BLOCK_BITS), found=str(superblock.block_bits)
         )
     for code, what, value in (
-        ("feature-incompat", "incompatible features", superblock.feature_incompat),
+        ("feature-incompat", "incompatible features", superblock.feature_incompat & ~INCOMPAT_CHUNKED),
         ("superblock-slots", "superblock extensions", superblock.extension_slots),
         ("compression", "compression", superblock.algorithms),
         ("devices", "data on other devices", superblock.extra_devices),
@@ -304,31 +382,3 @@ def _check_supported(superblock: Superblock) -> None:
             raise DataError(
                 f"erofs.{code}", f"the image uses {what}, which this reader does not support", found=f"0x{value:x}"
             )
-
-
-def _split_block(nid: int, block: memoryview) -> list[tuple[bytes, int, int]]:
-    """The entries of one directory block."""
-    if len(block) < DIRENT.size:
-        raise DataError("erofs.dirent-block", f"a block of directory {nid} is too short for an entry")
-    first_name = DIRENT.unpack_from(block, 0)[1]
-    if first_name % DIRENT.size or not DIRENT.size <= first_name < len(block):
-        raise DataError(
-            "erofs.dirent-block", f"a block of directory {nid} has an impossible size", found=str(first_name)
-        )
-    fixed = list(DIRENT.iter_unpack(block[:first_name]))
-    text = bytes(block)
-    # The last name has no successor to end it: it ends at the first NUL or with the block.
-    last_end = text.find(b"\0", fixed[-1][1])
-    ends = [name_offset for _, name_offset, _ in fixed[1:]]
-    ends.append(len(text) if last_end < 0 else last_end)
-    entries: list[tuple[bytes, int, int]] = []
-    for (child, start, file_type), end in zip(fixed, ends, strict=True):
-        if not first_name <= start < end <= len(text) or end - start > NAME_MAX:
-            raise DataError(
-                "erofs.dirent-name", f"a name in directory {nid} has an impossible place", found=f"{start}-{end}"
-            )
-        name = text[start:end]
-        if b"/" in name or b"\0" in name:
-            raise DataError("erofs.dirent-name", f"a name in directory {nid} cannot be a name", found=repr(name))
-        entries.append((name, child, file_type))
-    return entries

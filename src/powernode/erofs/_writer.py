@@ -50,7 +50,8 @@ class Inode:
     """What one inode says; which of the last four fields counts depends on the type in `mode`.
 
     `data` is the target of a symlink or the content of a file. A file with `hole_size` has no data in the image at all:
-    it is `hole_size` bytes of unmapped chunks. `entries` are `(name, index in the list)` with `.` and `..`.
+    it is `hole_size` bytes of unmapped chunks. `entries` are `(name, index in the list)` with `.` and `..`. `is_wide`
+    makes it an extended inode whatever its values are.
     """
 
     mode: int
@@ -64,6 +65,7 @@ class Inode:
     hole_size: int = 0
     entries: Sequence[tuple[bytes, int]] = ()
     rdev: int = 0
+    is_wide: bool = False
 
 
 def write_erofs(inodes: Sequence[Inode], *, header: bytes = b"") -> bytes:
@@ -151,7 +153,8 @@ def _shape(inode: Inode) -> tuple[int, int]:
 def _inode_size(inode: Inode, build_time: tuple[int, int], directory_size: int) -> int:
     """Compact where nothing would be lost: the mtime is the image's, and the numbers fit 16 bits."""
     is_compact = (
-        (inode.mtime_s, inode.mtime_ns) == build_time
+        not inode.is_wide
+        and (inode.mtime_s, inode.mtime_ns) == build_time
         and inode.nlink <= UINT16_MAX
         and inode.uid <= UINT16_MAX
         and inode.gid <= UINT16_MAX

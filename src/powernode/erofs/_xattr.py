@@ -49,10 +49,14 @@ def split_name(name: bytes) -> tuple[int, bytes]:
 
 
 @lru_cache(maxsize=4096)
-def filter_bit(name: bytes) -> int:
-    """The bit of the name filter that says: this name may be here."""
-    index, suffix = split_name(name)
+def stored_filter_bit(index: int, suffix: bytes) -> int:
+    """The bit of the name filter that says: this name may be here. Depends on how the name is stored."""
     return 1 << (xxh32(suffix, XATTR_FILTER_SEED + index) & 31)
+
+
+def filter_bit(name: bytes) -> int:
+    """The same for a name as a writer stores it."""
+    return stored_filter_bit(*split_name(name))
 
 
 def name_filter(xattrs: Iterable[Pair]) -> int:

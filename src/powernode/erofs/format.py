@@ -57,6 +57,8 @@ class Superblock(NamedTuple):
 
 COMPAT_MTIME = 0x2
 COMPAT_XATTR_FILTER = 0x4
+INCOMPAT_CHUNKED = 0x4
+"""Announces chunk-based files. composefs uses them unannounced; announcing them is what the kernel would like."""
 
 COMPACT_INODE = Struct("<HHHHIIIIHHI")
 """format xattr_icount mode nlink size reserved u ino uid gid reserved"""
@@ -70,6 +72,8 @@ LAYOUT_CHUNKED = 4
 
 CHUNK_BITS_MASK = 0x1F
 """In a chunk-based inode the low 16 bits of `u` say log2(chunk size) - 12; other bits would announce other tables."""
+CHUNKS_MAX = 1024
+"""The table has to fit one block."""
 NULL_ADDRESS = b"\xff\xff\xff\xff"
 """A chunk without a block: reads as zeros."""
 

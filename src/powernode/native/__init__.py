@@ -85,10 +85,10 @@ def _open() -> None:
             hint="build it again with `pip install .`, or set POWERNODE_NATIVE=off",
         ) from error
     if opened is None:
-        if mode == "require":
+        if mode == "require" or door:
             raise MachineError(
                 "native.missing",
-                "the C library is required but was not built",
+                f"the C library is required but {f'has no {door} door here' if door else 'was not built'}",
                 expected="powernode/native/_powernode.abi3.so",
                 hint="run `pip install .` in the checkout, or unset POWERNODE_NATIVE",
             )

@@ -123,7 +123,7 @@ def digest_files(
     names = [_path(path) for path in paths]
     results = _implementation().digest_files(params, names, _checked(threads))
     return [
-        OSError(value, os.strerror(value), os.fsdecode(name))
+        OSError(value, "Not a regular file" if value == errno.EINVAL else os.strerror(value), os.fsdecode(name))
         if isinstance(value, int)
         else Digest(params.algorithm, value)
         for name, value in zip(names, results, strict=True)

@@ -145,7 +145,6 @@ REFUSALS: list[tuple[str, str, bytes]] = [
     ("long attribute name", "dump.xattr-name", ROOT + b"/f 0 100644 1 0 0 0 0.0 - - - user.%s=1\n" % (b"n" * 251)),
     ("large attributes", "dump.xattr-total", ROOT + b"/f 0 100644 1 0 0 0 0.0 - - - user.a=%s\n" % (b"v" * 32743)),
     ("long attributes", "dump.xattr-text", ROOT + b"/f 0 100644 1 0 0 0 0.0 - - - user.a=%s\n" % (b"v" * 65529)),
-    ("a sized device", "dump.device-size", ROOT + b"/c 4294967296 20644 1 0 0 0 0.0 - - -\n"),
     ("linked directory", "dump.hardlink-directory", ROOT + b"/d 0 @40755 1 0 0 0 0.0 / - -\n"),
     ("link to a directory", "dump.hardlink-to-directory", ROOT + b"/d 0 @100644 1 0 0 0 0.0 / - -\n"),
     ("link without target", "dump.hardlink-target", ROOT + b"/l 0 @100644 1 0 0 0 0.0 - - -\n"),

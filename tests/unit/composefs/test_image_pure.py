@@ -141,19 +141,42 @@ def test_depth_is_not_limited_by_the_interpreter() -> None:
 @pytest.mark.parametrize(
     ("stored", "xattrs"),
     [
-        (((b"trusted.overlay.opaque", b"y"),), ()),
+        (((b"trusted.overlay.overlay.whiteout", b""),), ((b"trusted.overlay.whiteout", b""),)),
         (((b"trusted.overlay.overlay.opaque", b"x"),), ((b"trusted.overlay.opaque", b"x"),)),
         (((b"trusted.overlay.overlay.overlay.a", b""),), ((b"trusted.overlay.overlay.a", b""),)),
         (((b"user.overlay.whiteout", b""), (b"user.overlay.opaque", b"x")), ((b"user.overlay.opaque", b"x"),)),
-        (((b"trusted.overlay.redirect", b"/x"),), ()),
+        (((b"user.z", b""), (b"user.a", b"")), ((b"user.z", b""), (b"user.a", b""))),
     ],
 )
 def test_restored_attributes_of_a_directory(
     stored: tuple[tuple[bytes, bytes], ...], xattrs: tuple[tuple[bytes, bytes], ...]
 ) -> None:
-    restored = restore(stat.S_IFDIR, stored)
+    restored = restore(stat.S_IFDIR, stored, is_root=False, size=0, where="here")
     assert restored.xattrs == xattrs
-    assert (restored.payload, restored.digest, restored.is_whiteout) == (None, None, False)
+    assert (restored.payload, restored.metacopy, restored.is_whiteout) == (None, None, False)
+
+
+@pytest.mark.parametrize(("size", "is_whiteout"), [(0, True), (1, False)])
+def test_only_an_empty_file_is_a_whiteout(size: int, is_whiteout: bool) -> None:
+    """To overlayfs, and so to us; `composefs-info` hides a file with content, too."""
+    stored = ((b"trusted.overlay.overlay.whiteout", b""),)
+    restored = restore(stat.S_IFREG, stored, is_root=False, size=size, where="here")
+    assert restored.is_whiteout == is_whiteout
+    assert restored.xattrs == (() if is_whiteout else ((b"trusted.overlay.whiteout", b""),))
+
+
+def test_a_file_with_content_that_says_it_is_a_whiteout_stays_a_file() -> None:
+    file = RegularFile(size=2, content=b"hi", xattrs=((b"trusted.overlay.whiteout", b""),))
+    back = read_image(write_image(Directory(entries={b"x": file})))
+    assert print_dump(back) == print_dump(Directory(entries={b"x": file}))
+
+
+def test_the_mark_of_the_root_is_no_attribute_of_another_directory() -> None:
+    stored = ((b"trusted.overlay.opaque", b"y"),)
+    assert restore(stat.S_IFDIR, stored, is_root=True, size=0, where="here").xattrs == ()
+    with pytest.raises(DataError) as caught:
+        restore(stat.S_IFDIR, stored, is_root=False, size=0, where="here")
+    assert caught.value.code == "composefs.overlay-xattr"
 
 
 @pytest.mark.parametrize(
@@ -217,9 +240,9 @@ def test_versions_we_cannot_write() -> None:
 # -- hostile images ----------------------------------------------------------------------------------------------------
 
 
-def _one(inode: Inode, *, header: bytes = HEADER) -> bytes:
+def _one(inode: Inode, *, header: bytes = HEADER, name: bytes = b"x") -> bytes:
     """An image whose root holds `x`."""
-    root = Inode(mode=stat.S_IFDIR | 0o755, nlink=2, entries=[(b".", 0), (b"..", 0), (b"x", 1)])
+    root = Inode(mode=stat.S_IFDIR | 0o755, nlink=2, entries=[(b".", 0), (b"..", 0), (name, 1)])
     return write_erofs([root, inode], header=header)
 
 
@@ -241,6 +264,7 @@ def _nested(**dots: int) -> bytes:
 
 METACOPY = b"trusted.overlay.metacopy"
 REDIRECT = b"trusted.overlay.redirect"
+KEPT = (METACOPY, b"")
 HOSTILE: list[tuple[str, str, Callable[[], bytes]]] = [
     ("no header", "composefs.magic", lambda: _one(Inode(mode=stat.S_IFIFO), header=b"")),
     (
@@ -251,25 +275,41 @@ HOSTILE: list[tuple[str, str, Callable[[], bytes]]] = [
     (
         "another version",
         "composefs.version",
-        lambda: _one(Inode(mode=stat.S_IFIFO), header=struct.pack("<IIII16x", 0xD078629A, 1, 0, 2)),
+        lambda: _one(Inode(mode=stat.S_IFIFO), header=struct.pack("<IIII16x", 0xD078629A, 1, 0, 3)),
     ),
     ("directory in itself", "composefs.directory-twice", lambda: _nested(y=1)),
     ("root below", "composefs.directory-twice", lambda: _nested(y=0)),
     ("directory twice", "composefs.directory-twice", lambda: _nested(y=2)),
-    ("linked stub", "composefs.whiteout-link", lambda: _one(Inode(mode=stat.S_IFCHR, nlink=2))),
+    ("stub elsewhere", "composefs.whiteout-place", lambda: _one(Inode(mode=stat.S_IFCHR))),
+    ("linked stub", "composefs.whiteout-link", lambda: _one(Inode(mode=stat.S_IFCHR, nlink=2), name=b"0f")),
     ("large content", "composefs.content-size", lambda: _one(Inode(mode=stat.S_IFREG, data=bytes(5001)))),
-    ("large file", "composefs.file-size", lambda: _huge()),
-    ("long symlink", "composefs.path-length", lambda: _one(Inode(mode=stat.S_IFLNK, data=b"t" * 4096))),
-    ("empty symlink", "composefs.symlink", lambda: _one(Inode(mode=stat.S_IFLNK))),
-    ("symlink with NUL", "composefs.symlink", lambda: _one(Inode(mode=stat.S_IFLNK, data=b"a\0b"))),
+    ("large file", "erofs.chunk-count", lambda: _huge()),
+    ("long symlink", "erofs.symlink", lambda: _one(Inode(mode=stat.S_IFLNK, data=b"t" * 4096))),
+    ("empty symlink", "erofs.symlink", lambda: _one(Inode(mode=stat.S_IFLNK))),
+    ("symlink with NUL", "erofs.symlink", lambda: _one(Inode(mode=stat.S_IFLNK, data=b"a\0b"))),
     ("metacopy of another hash", "composefs.metacopy", lambda: _hole((METACOPY, bytes((0, 36, 0, 2)) + DIGEST))),
     ("short metacopy", "composefs.metacopy", lambda: _hole((METACOPY, bytes((0, 4, 0, 0))))),
-    ("payload with NUL", "composefs.payload", lambda: _hole((REDIRECT, b"/a\0b"))),
-    ("payload of nothing", "composefs.payload", lambda: _hole((REDIRECT, b"/"))),
-    ("long payload", "composefs.path-length", lambda: _hole((REDIRECT, b"/" + b"p" * 4096))),
+    ("no metacopy", "composefs.metacopy-missing", lambda: _hole((REDIRECT, b"/a"))),
+    ("redirect of an empty file", "composefs.metacopy-data", lambda: _one(Inode(mode=stat.S_IFREG, xattrs=(KEPT,)))),
+    ("redirect of a fifo", "composefs.redirect-type", lambda: _one(Inode(mode=stat.S_IFIFO, xattrs=(KEPT,)))),
+    ("foreign overlay attribute", "composefs.overlay-xattr", lambda: _hole((b"trusted.overlay.origin", b""))),
+    ("payload with NUL", "composefs.redirect", lambda: _hole((METACOPY, b""), (REDIRECT, b"/a\0b"))),
+    ("payload of nothing", "composefs.redirect", lambda: _hole((METACOPY, b""), (REDIRECT, b"/"))),
+    ("payload upwards", "composefs.redirect", lambda: _hole((METACOPY, b""), (REDIRECT, b"/a/../b"))),
+    ("long payload", "composefs.redirect", lambda: _hole((METACOPY, b""), (REDIRECT, b"/" + b"p" * 4096))),
+    ("spelled-out prefix", "erofs.xattr-prefix", lambda: _spelled_out()),
+    ("content in chunks", "erofs.chunk-data", lambda: _hole(KEPT).replace(b"\xff" * 4, b"\xff\xff\xff\0", 1)),
     ("not EROFS", "erofs.magic", lambda: HEADER + bytes(8160)),
     ("nothing", "erofs.truncated", lambda: b""),
 ]
+
+
+def _spelled_out() -> bytes:
+    """An attribute under its whole name although `user.` has a number."""
+    image = bytearray(_one(Inode(mode=stat.S_IFIFO, xattrs=((b"xxxx.a", b""),))))
+    at = image.index(b"xxxx.a")
+    image[at : at + 6] = b"user.a"
+    return bytes(image)
 
 
 def _huge() -> bytes:

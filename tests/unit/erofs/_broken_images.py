@@ -49,8 +49,8 @@ def _file(**fields: object) -> Callable[[], bytes]:
 
     def build() -> bytes:
         image = SmallImage()
-        mode = fields.pop("mode", REG | 0o644)
-        return single(image.inode(mode, **fields), image)  # type: ignore[arg-type]
+        given = {"mode": REG | 0o644, **fields}
+        return single(image.inode(given.pop("mode"), **given), image)  # type: ignore[arg-type]
 
     return build
 
@@ -263,6 +263,7 @@ BROKEN: list[Broken] = [
     ("unknown layout", "erofs.layout", _file(layout=5, size=1)),
     ("unknown format bit", "erofs.layout", _file(layout=0x10 >> 1)),
     ("directory in chunks", "erofs.layout", _file(mode=DIR | 0o755, layout=CHUNK, tail=NOWHERE)),
+    ("fifo in chunks", "erofs.layout", _file(mode=0o10644, layout=CHUNK)),
     ("empty file in chunks", "erofs.layout", _file(layout=CHUNK, size=0)),
     ("no file type", "erofs.mode", _file(mode=0)),
     ("size above 2^63", "erofs.file-size", _file(extended=True, size=2**63)),
@@ -341,6 +342,7 @@ BROKEN: list[Broken] = [
     ("metacopy by SHA-512", "composefs.metacopy", _external([
         (TRUSTED, b"overlay.metacopy", b"\0\x24\0\2" + bytes(32))])),
     ("empty redirect", "composefs.redirect", _external([METACOPY, (TRUSTED, b"overlay.redirect", b"")])),
+    ("redirect to a slash", "composefs.redirect", _external([METACOPY, (TRUSTED, b"overlay.redirect", b"/")])),
     ("redirect with a zero", "composefs.redirect", _external([METACOPY, (TRUSTED, b"overlay.redirect", b"/a\0b")])),
     ("redirect upwards", "composefs.redirect", _external([METACOPY, (TRUSTED, b"overlay.redirect", b"/a/../../b")])),
     ("redirect that is just upwards", "composefs.redirect", _external([

@@ -79,6 +79,7 @@ def read_everything(image: bytes) -> int:
                 continue
             seen.add(nid)
             inode = reader.inode(nid, file_type=file_type)
+            reader.claim(inode)
             if stat.S_ISDIR(inode.mode):
                 pending.append((inode, directory.nid))
             elif inode.size and not inode.is_chunked:

@@ -66,9 +66,9 @@ def _digest(size: int, start: int, algorithm: str, block_size: int, salt: bytes)
 
 
 def sizes_at_limits(params: Params, most: int) -> list[int]:
-    """Where the shape of the tree changes: whole blocks, whole hash blocks, one level more; and one byte on each side."""
+    """Where the shape of the tree changes: whole blocks, whole hash blocks, one level more; one byte each side."""
     per_block = params.block_size // params.digest_size
     found = {0, 1}
-    for blocks in (1, 2, *(per_block**level + more for level in (1, 2, 3, 4) for more in (0, 1))):
+    for blocks in (1, 2, 65 * per_block**2, *(per_block**level + more for level in (1, 2, 3, 4) for more in (0, 1))):
         found |= {blocks * params.block_size + more for more in (-1, 0, 1)}
     return sorted(size for size in found if size <= most)

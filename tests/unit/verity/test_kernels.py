@@ -27,38 +27,44 @@ def _library() -> None:
 
 
 @pytest.fixture(scope="module", params=kernel_names())
-def algorithm(request: pytest.FixtureRequest, _library: None) -> Iterator[str]:
-    """The algorithm of the kernel that is in use."""
+def kernel(request: pytest.FixtureRequest, _library: None) -> Iterator[kernels.Kernel]:
+    """The one that is in use."""
     kernels.use(request.param)
-    (kernel,) = [each for each in kernels.kernels() if each.name == request.param]
-    assert kernel.in_use
-    yield kernel.algorithm
-    assert [each.in_use for each in kernels.kernels() if each.name == request.param] == [True], "someone chose anew"
+    yield _in_use(request.param)
     kernels.use(None)
+
+
+def _in_use(name: str) -> kernels.Kernel:
+    (kernel,) = [each for each in kernels.kernels() if each.name == name]
+    assert kernel.in_use
+    return kernel
 
 
 @pytest.mark.parametrize("block_size", BLOCK_SIZES)
 @pytest.mark.parametrize("salt", [b"", b"salt", bytes(range(32))])
-def test_sizes_round_every_limit(algorithm: str, block_size: int, salt: bytes) -> None:
-    params = Params(algorithm, block_size, salt)
+def test_sizes_round_every_limit(kernel: kernels.Kernel, block_size: int, salt: bytes) -> None:
+    params = Params(kernel.algorithm, block_size, salt)
     for size in sizes_at_limits(params, most=600_000):
         assert verity.digest_buffer(content(size), params, threads=1) == expected_digest(size, params), size
 
 
 @given(blocks=st.integers(0, 70), more=st.integers(0, 1023), start=st.integers(0, 130), salt=st.binary(max_size=32))
 @settings(max_examples=40, deadline=None)
-def test_any_number_of_blocks_at_any_address(algorithm: str, blocks: int, more: int, start: int, salt: bytes) -> None:
-    params = Params(algorithm, 1024, salt)
+def test_any_number_of_blocks_at_any_address(
+    kernel: kernels.Kernel, blocks: int, more: int, start: int, salt: bytes
+) -> None:
+    params = Params(kernel.algorithm, 1024, salt)
     data = content(blocks * 1024 + more, start)
     wanted = expected(data, params)
-    assert verity.merkle_tree(data, params) == (Digest(algorithm, wanted.digest), wanted.tree)
+    assert verity.merkle_tree(data, params) == (Digest(kernel.algorithm, wanted.digest), wanted.tree)
 
 
-def test_several_threads(algorithm: str) -> None:
-    size = (4 << 20) + 5000
+def test_large_work_keeps_the_choice(kernel: kernels.Kernel) -> None:
+    """Where the library would otherwise let the kernels race."""
+    size, params = (4 << 20) + 5000, Params(kernel.algorithm)
     for threads in (1, 2, 5):
-        wanted = expected_digest(size, Params(algorithm))
-        assert verity.digest_buffer(content(size), Params(algorithm), threads=threads) == wanted
+        assert verity.digest_buffer(content(size), params, threads=threads) == expected_digest(size, params)
+    assert _in_use(kernel.name)
 
 
 @pytest.mark.usefixtures("_library")

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import sys
+
 from powernode.base.errors import OperatorError
 from powernode.cli.composefs.shared import VERSIONS, read, versions_of, write_atomically
 from powernode.cli.options import Arguments, Command, Option, natural
-from powernode.cli.output import Progress
+from powernode.cli.output import Progress, write_bytes
 
 COMMAND = Command(
     "composefs create",
     "SOURCE [IMAGE]",
-    "Makes a composefs image of a directory, byte for byte as mkcomposefs does, or of dump text.",
+    "Makes a composefs image of a directory, byte for byte as mkcomposefs does, or of dump text. IMAGE may be "
+    "`-` for standard output.",
     options=(
         Option(
             "--digest-store", "DIR", "also put every file's content there, named by its digest, safe against power cuts"
@@ -44,9 +47,13 @@ def run(arguments: Arguments) -> int:
             "there is no place for the image" if not image else "--print-digest-only writes no image",
             expected="SOURCE IMAGE, or --print-digest-only SOURCE",
         )
+    if image == ["-"]:
+        _check_stdout(arguments)
     versions = versions_of(arguments)
     data = (_from_dump if arguments.from_file else _from_directory)(arguments, source, versions)
-    if image:
+    if image == ["-"]:
+        write_bytes(data)
+    elif image:
         # With a store the image joins what must survive a power cut; without one it is a build product like any other.
         write_atomically(image[0], data, durable=arguments.digest_store is not None)
     if arguments.json:
@@ -60,6 +67,13 @@ def run(arguments: Arguments) -> int:
     elif arguments.print_digest or arguments.print_digest_only:
         print(images.digest(data).hex)
     return 0
+
+
+def _check_stdout(arguments: Arguments) -> None:
+    if arguments.print_digest or arguments.json:
+        raise OperatorError("cli.operands", "standard output takes the image or the digest, not both")
+    if sys.stdout.isatty():
+        raise OperatorError("cli.operands", "an image is nothing for a terminal", expected="a file, or a pipe for `-`")
 
 
 def _from_dump(arguments: Arguments, source: str, versions: tuple[int, int]) -> bytes:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from powernode.cli.options import Arguments, Command, Option, natural
-from powernode.cli.output import Progress
+from powernode.cli.output import Progress, write_line
 
 COMMAND = Command(
     "composefs fsck",
@@ -54,6 +54,6 @@ def run(arguments: Arguments) -> int:
     else:
         for kind, names in lists.items():
             for name in names:
-                print(f"{kind} {name}")
+                write_line(f"{kind} {name}")
         print(f"{report.checked} objects, {report.size_bytes} bytes: {'clean' if report.is_clean else 'not clean'}")
     return 0 if report.is_clean or report.repaired else 1

@@ -19,12 +19,17 @@ COMMAND = Command(
 
 
 def run(arguments: Arguments) -> int:
+    import os
+
     from powernode.composefs import image as images
+    from powernode.composefs._object_errors import on_this_machine
     from powernode.composefs.store import ObjectStore, object_path
 
     if not arguments.basedir:
         raise OperatorError("cli.option", "which store?", expected="--basedir=DIR")
-    needed = dict.fromkeys(name for path in arguments.operands for name in images.objects(read(path, "an image")))
-    for digest in ObjectStore(arguments.basedir).missing(needed):
-        write_bytes(object_path(digest).encode() + b"\n")
+    with on_this_machine("read the object store", arguments.basedir):
+        os.stat(f"{arguments.basedir}/.")  # a store that is not there lacks everything, but is more likely a mistake
+    needed = {name for path in arguments.operands for name in images.objects(read(path, "an image"))}
+    missing = sorted(ObjectStore(arguments.basedir).missing(needed))
+    write_bytes(b"".join(object_path(digest).encode() + b"\n" for digest in missing))
     return 0

@@ -23,6 +23,6 @@ def run(arguments: Arguments) -> int:
     from powernode.composefs import image as images
 
     names = [name.encode("utf-8", "surrogateescape") for name in arguments.filter]
-    for path in arguments.operands:
-        write_bytes(b"".join(name + b"\n" for name in images.objects(read(path, "an image"), only=names)))
+    needed = {name for path in arguments.operands for name in images.objects(read(path, "an image"), only=names)}
+    write_bytes(b"".join(name + b"\n" for name in sorted(needed)))
     return 0

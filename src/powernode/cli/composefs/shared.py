@@ -46,8 +46,11 @@ def versions_of(arguments: Arguments) -> tuple[int, int]:
 
 def read(path: str, what: str) -> bytes:
     """A whole file, or standard input for `-`; bounded, because memory is."""
-    with sys.stdin.buffer if path == "-" else open(path, "rb") as file:
-        data = file.read(IMAGE_MAX_BYTES + 1)
+    if path == "-":
+        data = sys.stdin.buffer.read(IMAGE_MAX_BYTES + 1)
+    else:
+        with open(path, "rb") as file:
+            data = file.read(IMAGE_MAX_BYTES + 1)
     if len(data) > IMAGE_MAX_BYTES:
         raise OperatorError(
             "composefs.too-large", f"{path} is too large for {what}", expected=f"at most {IMAGE_MAX_BYTES} bytes"
@@ -61,6 +64,7 @@ def write_atomically(path: str, data: bytes | memoryview, *, durable: bool = Fal
         with open(path, "wb") as file:
             file.write(data)
         return
+    path = os.path.realpath(path)  # a link stays one: /dev/stdout must never be replaced by a file
     temporary = f"{path}.{os.getpid()}.tmp"
     try:
         with open(temporary, "xb") as file:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from powernode import verity
@@ -70,7 +71,7 @@ def _with_files(arguments: Arguments, parameters: verity.Params) -> int:
     if len(arguments.operands) != 1:
         raise OperatorError("cli.operands", "a tree or descriptor belongs to one file", expected="one FILE")
     path = arguments.operands[0]
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         digest, tree = verity.merkle_tree(file.fileno(), parameters, threads=arguments.jobs)
         if arguments.out_descriptor:
             with open(arguments.out_descriptor, "wb") as out:
