@@ -8,8 +8,8 @@ Python one directory by directory, so with two defects each may name another.
 Exceptions, all of them:
 - With `only`, neither side looks at what is not asked for; nothing here depends on it, and it is tested with one name.
 - `composefs.text-size` guards against images that unfold to far more than their size. Python also asks while it reads
-  (`erofs.overlap`), C only while it prints, so at the very limit (16 MiB and more) one may refuse an image that the other still prints. No input
-  here comes near it.
+  (`erofs.overlap`), C only while it prints, so at the very limit (16 MiB and more) one may refuse an image that the
+  other still prints. No input here comes near it.
 """
 
 from __future__ import annotations
