@@ -66,6 +66,7 @@ class Bench:
         if self._small is None:
             self._small = self.work / "small"
             small_files(self._small, FILES)
+            os.sync()  # or writing it back would be measured too
         return self._small
 
     def create(self, title: str, tree: str, goal: float, runs: int | None = None) -> None:

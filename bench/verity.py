@@ -28,6 +28,7 @@ def make_file(path: str, mib: int) -> None:
     with open(path, "wb") as file:
         for number in range(mib):
             file.write(number.to_bytes(8, "little") + piece[8:])
+    os.sync()  # or writing it back would be measured too
 
 
 def main() -> None:
