@@ -12,6 +12,11 @@ PYTHON = sys.executable
 CHECKS: dict[str, list[str]] = {
     "format": [PYTHON, "-m", "ruff", "format", "--check", "--quiet", "."],
     "lint": [PYTHON, "-m", "ruff", "check", "--quiet", "."],
+    "format of C": [
+        str(Path(PYTHON).with_name("clang-format")),
+        *("--dry-run", "--Werror"),
+        *(str(path) for folder in ("csrc", "tests/native") for path in sorted((ROOT / folder).rglob("*.[ch]"))),
+    ],
     "types": [PYTHON, "-m", "mypy", "--no-error-summary"],
     "generated files": [PYTHON, "csrc/ffi/abi.py", "--check"],
     "structure": [PYTHON, "-m", "pytest", "-q", "tests/arch"],

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from powernode import native
 from support.debian import UnavailableError
-from support.peers import ensure_tools
+from support.peers import ensure_assets, ensure_tools
 
 
 def pytest_report_header() -> str:
@@ -19,5 +21,6 @@ def _reference_tools() -> None:
     """Tests that compare with the reference tools skip where these cannot be had; here is only the reason."""
     try:
         ensure_tools()
+        os.environ.setdefault("POWERNODE_COMPOSEFS_ASSETS", str(ensure_assets()))
     except UnavailableError as error:
         print(f"\nno reference tools: {error}")

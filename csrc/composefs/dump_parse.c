@@ -206,8 +206,7 @@ static int external_file(struct parser *parser, uint32_t node, struct pn_slice p
     if (hex.bytes) {
         seen = hex.size == 2 * PN_DIGEST_SIZE ? pn_hex_decode(hex.bytes, PN_DIGEST_SIZE, digest) : PN_HEX_INVALID;
         if (seen & PN_HEX_INVALID)
-            return REFUSE(parser, "dump.digest", "expected 64 hexadecimal digits or -, found %zu characters",
-                          hex.size);
+            return REFUSE(parser, "dump.digest", "expected 64 hexadecimal digits or -, found %zu characters", hex.size);
     }
     const uint8_t *known = hex.bytes ? digest : NULL;
     if (known && !seen && is_path_of(payload, hex)) {
@@ -310,7 +309,13 @@ static int parse_line(struct parser *parser, struct pn_slice line)
         return error;
     info.mode = (uint32_t)mode;
     switch (info.mode & S_IFMT) {
-    case S_IFREG: case S_IFDIR: case S_IFLNK: case S_IFCHR: case S_IFBLK: case S_IFIFO: case S_IFSOCK:
+    case S_IFREG:
+    case S_IFDIR:
+    case S_IFLNK:
+    case S_IFCHR:
+    case S_IFBLK:
+    case S_IFIFO:
+    case S_IFSOCK:
         break;
     default:
         return REFUSE(parser, "dump.mode", "expected a mode with a known file type, found %o", info.mode);

@@ -15,8 +15,7 @@ static uint32_t find_directory(const struct pn_path_cache *cache, const struct p
     uint32_t at = pn_index_start(&cache->directories, hash), id;
     while (pn_index_next(&cache->directories, hash, &at, &id)) {
         const struct pn_node *node = &tree->nodes[id];
-        if (node->parent == parent && node->name_size == name.size &&
-            memcmp(node->name, name.bytes, name.size) == 0)
+        if (node->parent == parent && node->name_size == name.size && memcmp(node->name, name.bytes, name.size) == 0)
             return id;
     }
     return PN_NONE;

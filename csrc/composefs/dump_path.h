@@ -13,7 +13,7 @@
 
 struct pn_path_cache {
     struct pn_index directories; /* by (parent, name) */
-    struct pn_slice path;         /* of the last parent, without repeated slashes; "" is the root */
+    struct pn_slice path;        /* of the last parent, without repeated slashes; "" is the root */
     uint32_t node;
 };
 

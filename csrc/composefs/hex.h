@@ -13,8 +13,8 @@
 /* The value of a digit, with PN_HEX_UPPER for A to F; PN_HEX_INVALID and more for anything else. */
 extern const uint8_t pn_hex_values[256];
 
-/* `bytes` bytes from twice as many digits. The answer has PN_HEX_INVALID if one was no digit (then `out` is garbage) and
- * PN_HEX_UPPER if one was A to F. */
+/* `bytes` bytes from twice as many digits. The answer has PN_HEX_INVALID if one was no digit (then `out` is garbage)
+ * and PN_HEX_UPPER if one was A to F. */
 static inline unsigned pn_hex_decode(const uint8_t *digits, uint32_t bytes, uint8_t *out)
 {
     unsigned seen = 0;

@@ -133,8 +133,8 @@ static int rewrite(struct pn_image_plan *plan, struct pn_inode *inode, int has_w
         (inode->flags & PN_INODE_EXTRA_XATTRS ? plan->extra_ids : plan->tree->xattr_ids) + inode->xattr_first;
     const struct pn_xattr_table *table = &plan->tree->xattrs;
     uint32_t before = 0, total = (uint32_t)inode->xattr_count + 1;
-    while (before < inode->xattr_count && table->names[table->pairs[ids[before]].name].rank <
-                                              table->names[redirect->name].rank)
+    while (before < inode->xattr_count &&
+           table->names[table->pairs[ids[before]].name].rank < table->names[redirect->name].rank)
         before++;
     /* The room is made first: the list being copied may lie in the array that grows. */
     int extra = inode->flags & PN_INODE_EXTRA_XATTRS;
@@ -229,7 +229,8 @@ static void find_acls(struct pn_image_plan *plan)
     }
 }
 
-int pn_overlay_inodes(struct pn_image_plan *plan, uint32_t min_version, uint32_t max_version, struct pn_failure *failure)
+int pn_overlay_inodes(struct pn_image_plan *plan, uint32_t min_version, uint32_t max_version,
+                      struct pn_failure *failure)
 {
     const struct pn_tree *tree = plan->tree;
     if ((uint64_t)tree->count + PN_STUBS >= PN_NONE)

@@ -17,7 +17,7 @@ int32_t pn_composefs_text_from_image(const uint8_t *image, uint64_t size, uint32
                                      struct pn_buffer *text, struct pn_failure *failure)
 {
     static int32_t (*const printers[])(struct pn_view *, struct pn_text *) = {pn_print_dump, pn_print_ls,
-                                                                               pn_print_objects};
+                                                                              pn_print_objects};
     struct pn_text out = {.buffer = text, .failure = failure};
     struct pn_view view;
     memset(text, 0, sizeof *text);

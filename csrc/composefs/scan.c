@@ -73,7 +73,8 @@ static void free_entries(struct pn_scan *scan)
     }
 }
 
-static int write_result(struct pn_scan *scan, uint32_t what, uint32_t min_version, uint32_t max_version, struct pn_buffer *result)
+static int write_result(struct pn_scan *scan, uint32_t what, uint32_t min_version, uint32_t max_version,
+                        struct pn_buffer *result)
 {
     struct pn_tree *tree;
     int error = pn_scan_to_tree(scan, &tree);
@@ -85,17 +86,24 @@ static int write_result(struct pn_scan *scan, uint32_t what, uint32_t min_versio
     return error;
 }
 
-int32_t pn_composefs_from_directory(int32_t directory, uint32_t what, uint32_t flags, uint32_t threads, uint32_t min_version,
-                                    uint32_t max_version, int32_t store, int32_t staging, uint64_t *progress,
-                                    struct pn_buffer *result, struct pn_failure *failure)
+int32_t pn_composefs_from_directory(int32_t directory, uint32_t what, uint32_t flags, uint32_t threads,
+                                    uint32_t min_version, uint32_t max_version, int32_t store, int32_t staging,
+                                    uint64_t *progress, struct pn_buffer *result, struct pn_failure *failure)
 {
-    struct pn_scan scan = {.flags = flags, .store = store, .staging = staging, .progress = progress, .failure = failure,
-                           .threads = pn_thread_count(threads), .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+    struct pn_scan scan = {.flags = flags,
+                           .store = store,
+                           .staging = staging,
+                           .progress = progress,
+                           .failure = failure,
+                           .threads = pn_thread_count(threads),
+                           .lock = PTHREAD_MUTEX_INITIALIZER,
+                           .wake = PTHREAD_COND_INITIALIZER};
     unsigned ready = 0;
     memset(result, 0, sizeof(*result));
     memset(failure, 0, sizeof(*failure));
     if (what > 1)
-        return pn_refuse(failure, -EINVAL, what, "composefs.text-kind", "expected an image (0) or a dump (1), found %u", what);
+        return pn_refuse(failure, -EINVAL, what, "composefs.text-kind", "expected an image (0) or a dump (1), found %u",
+                         what);
     struct pn_scan_worker *workers = calloc(scan.threads, sizeof(*workers));
     int error = workers ? pn_plan_init(&scan.plan, PN_SHA256, 4096, NULL, 0) : -ENOMEM;
     while (!error && ready < scan.threads)

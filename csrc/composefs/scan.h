@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reading a directory tree: what the files of the scan share. Threads take directories from a queue, list them, and read
- * every entry that is not a directory; when the queue is empty, one thread turns the records into a pn_tree.
+ * Reading a directory tree: what the files of the scan share. Threads take directories from a queue, list them, and
+ * read every entry that is not a directory; when the queue is empty, one thread turns the records into a pn_tree.
  */
 #ifndef PN_COMPOSEFS_SCAN_H
 #define PN_COMPOSEFS_SCAN_H
@@ -22,10 +22,10 @@ enum {
 };
 
 enum {
-    PN_INLINE_MAX = 64,            /* larger files live in the object store */
-    PN_ANCHOR_PATH = 2048,         /* longer relative paths start again from a directory kept open */
-    PN_SHARED_FROM = 64 << 20,     /* larger files are left for the end, where all threads share each */
-    PN_SHARED_MAX = 64,            /* but only so many: each costs a descriptor until then */
+    PN_INLINE_MAX = 64,        /* larger files live in the object store */
+    PN_ANCHOR_PATH = 2048,     /* longer relative paths start again from a directory kept open */
+    PN_SHARED_FROM = 64 << 20, /* larger files are left for the end, where all threads share each */
+    PN_SHARED_MAX = 64,        /* but only so many: each costs a descriptor until then */
 };
 
 /* A directory that stays open while directories below it wait, because a path from the root would be too long. */
@@ -87,19 +87,19 @@ struct pn_scan_large {
 
 struct pn_scan_worker {
     struct pn_scan *scan;
-    struct pn_arena arena;   /* names, targets, contents, attributes; lives until the tree is written */
+    struct pn_arena arena; /* names, targets, contents, attributes; lives until the tree is written */
     struct pn_batch *batch;
-    uint8_t *listing;        /* getdents64 buffer */
+    uint8_t *listing; /* getdents64 buffer */
     char *xattr_names;
-    uint64_t files, bytes;   /* not yet added to the progress */
+    uint64_t files, bytes; /* not yet added to the progress */
 };
 
 enum { PN_LISTING_BYTES = 64 << 10, PN_XATTR_LIST_MAX = 64 << 10 };
 
-/* Remembers the first error and where it happened; every thread stops at its next entry. Returns `error`. What vanished or
- * became something else since it was listed gets the code for a change, whatever `code` says. */
-int pn_scan_fail(struct pn_scan *scan, int error, const char *code, const struct pn_scan_directory *in, const char *name,
-                 const char *attempt);
+/* Remembers the first error and where it happened; every thread stops at its next entry. Returns `error`. What vanished
+ * or became something else since it was listed gets the code for a change, whatever `code` says. */
+int pn_scan_fail(struct pn_scan *scan, int error, const char *code, const struct pn_scan_directory *in,
+                 const char *name, const char *attempt);
 #define PN_SCAN_READ "composefs.read"
 #define PN_SCAN_STORE "composefs.store"
 #define PN_SCAN_CHANGED "composefs.changed"
@@ -113,17 +113,19 @@ static inline const uint64_t *pn_scan_stop(const struct pn_scan *scan)
 }
 
 /* Everything about one entry of the open directory `fd`; `type` is its DT_* or 0. */
-int pn_scan_entry(struct pn_scan_worker *worker, struct pn_scan_directory *directory, int fd, struct pn_scan_entry *entry,
-                  unsigned char type);
+int pn_scan_entry(struct pn_scan_worker *worker, struct pn_scan_directory *directory, int fd,
+                  struct pn_scan_entry *entry, unsigned char type);
 
-/* What stat and the attribute list say, for an open file or directory (`path` NULL) or by path without following links. */
+/* What stat and the attribute list say, for an open file or directory (`path` NULL) or by path without following links.
+ */
 int pn_scan_attributes(struct pn_scan_worker *worker, struct pn_scan_directory *directory, int fd, const char *path,
                        struct pn_scan_entry *entry);
 void pn_scan_status(const struct pn_scan *scan, const struct stat *status, struct pn_scan_entry *entry);
 
 /* A flush of a batch: objects that the store lacks go to the staging directory. */
 int pn_scan_store_memory(void *scan, const uint8_t *digest, const uint8_t *content, uint64_t size);
-/* The same for an open file whose digest is known; if the file changed meanwhile, the digest becomes that of the copy. */
+/* The same for an open file whose digest is known; if the file changed meanwhile, the digest becomes that of the copy.
+ */
 int pn_scan_store_file(struct pn_scan *scan, int fd, uint64_t size, unsigned threads, uint8_t *digest);
 
 /* Walks everything; on success every entry has its record and digest. */

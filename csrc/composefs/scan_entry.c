@@ -49,7 +49,8 @@ static ssize_t get_value(int fd, const char *path, const char *name, void *value
     return path ? lgetxattr(path, name, value, room) : fgetxattr(fd, name, value, room);
 }
 
-static int take_xattr(struct pn_scan_worker *worker, int fd, const char *path, const char *name, struct pn_xattr_input *out)
+static int take_xattr(struct pn_scan_worker *worker, int fd, const char *path, const char *name,
+                      struct pn_xattr_input *out)
 {
     const size_t name_size = strlen(name);
     ssize_t size = get_value(fd, path, name, NULL, 0);
@@ -62,7 +63,8 @@ static int take_xattr(struct pn_scan_worker *worker, int fd, const char *path, c
     ssize_t got = size ? get_value(fd, path, name, bytes + name_size, (size_t)size) : 0;
     if (got < 0)
         return -errno;
-    *out = (struct pn_xattr_input){.name = bytes, .value = bytes + name_size, .name_size = (uint32_t)name_size, .value_size = (uint32_t)got};
+    *out = (struct pn_xattr_input){
+        .name = bytes, .value = bytes + name_size, .name_size = (uint32_t)name_size, .value_size = (uint32_t)got};
     return 0;
 }
 
@@ -100,7 +102,9 @@ int pn_scan_attributes(struct pn_scan_worker *worker, struct pn_scan_directory *
         pn_scan_status(worker->scan, &status, entry);
     }
     int error = take_xattrs(worker, fd, path, entry);
-    return error ? pn_scan_fail(worker->scan, error, PN_SCAN_READ, directory, entry->name, "read the extended attributes") : 0;
+    return error
+               ? pn_scan_fail(worker->scan, error, PN_SCAN_READ, directory, entry->name, "read the extended attributes")
+               : 0;
 }
 
 static int take_target(struct pn_scan_worker *worker, int fd, struct pn_scan_entry *entry)
@@ -114,7 +118,8 @@ static int take_target(struct pn_scan_worker *worker, int fd, struct pn_scan_ent
     return entry->data || !size ? 0 : -ENOMEM;
 }
 
-static int leave_for_later(struct pn_scan *scan, const struct pn_scan_directory *directory, int fd, struct pn_scan_entry *entry)
+static int leave_for_later(struct pn_scan *scan, const struct pn_scan_directory *directory, int fd,
+                           struct pn_scan_entry *entry)
 {
     struct pn_scan_large *large = malloc(sizeof(*large));
     if (!large)
@@ -140,7 +145,8 @@ static int leave_for_later(struct pn_scan *scan, const struct pn_scan_directory 
 }
 
 /* The content, or its digest; what the store does not take is reported here, the caller only knows the file. */
-static int take_content(struct pn_scan_worker *worker, struct pn_scan_directory *directory, int fd, struct pn_scan_entry *entry)
+static int take_content(struct pn_scan_worker *worker, struct pn_scan_directory *directory, int fd,
+                        struct pn_scan_entry *entry)
 {
     struct pn_scan *scan = worker->scan;
     const uint64_t size = entry->info.size;
@@ -171,7 +177,8 @@ static int take_content(struct pn_scan_worker *worker, struct pn_scan_directory 
     return error ? pn_scan_fail(scan, error, PN_SCAN_STORE, directory, entry->name, "write the object of the file") : 0;
 }
 
-static int regular(struct pn_scan_worker *worker, struct pn_scan_directory *directory, int at, struct pn_scan_entry *entry)
+static int regular(struct pn_scan_worker *worker, struct pn_scan_directory *directory, int at,
+                   struct pn_scan_entry *entry)
 {
     struct pn_scan *scan = worker->scan;
     int fd = openat(at, entry->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -183,7 +190,8 @@ static int regular(struct pn_scan_worker *worker, struct pn_scan_directory *dire
     if (!error) {
         error = take_content(worker, directory, fd, entry);
         if (error)
-            pn_scan_fail(scan, error, PN_SCAN_READ, directory, entry->name, "read the file"); /* unless it has failed already */
+            pn_scan_fail(scan, error, PN_SCAN_READ, directory, entry->name,
+                         "read the file"); /* unless it has failed already */
     }
     close(fd);
     worker->files++;
@@ -191,8 +199,8 @@ static int regular(struct pn_scan_worker *worker, struct pn_scan_directory *dire
     return error;
 }
 
-int pn_scan_entry(struct pn_scan_worker *worker, struct pn_scan_directory *directory, int fd, struct pn_scan_entry *entry,
-                  unsigned char type)
+int pn_scan_entry(struct pn_scan_worker *worker, struct pn_scan_directory *directory, int fd,
+                  struct pn_scan_entry *entry, unsigned char type)
 {
     struct pn_scan *scan = worker->scan;
     struct stat status;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Objects on their way into a store: files in the staging directory, named by their digest. Small ones come from memory, and
- * the exclusive creation of the name makes two threads with the same content write it once. Large ones are copied from a file
- * that may be changing. Nothing here is durable yet.
+ * Objects on their way into a store: files in the staging directory, named by their digest. Small ones come from
+ * memory, and the exclusive creation of the name makes two threads with the same content write it once. Large ones are
+ * copied from a file that may be changing. Nothing here is durable yet.
  */
 #include "scan.h"
 
@@ -119,8 +119,8 @@ int pn_scan_store_file(struct pn_scan *scan, int fd, uint64_t size, unsigned thr
     hex_name(digest, name);
     if (in_store(scan, name) || is_staged(scan, name))
         return 0;
-    /* Named by its digest only once that is known to be right: another thread relies on the name as soon as it is there.
-     * The descriptor's number is this file's alone while it is open. */
+    /* Named by its digest only once that is known to be right: another thread relies on the name as soon as it is
+     * there. The descriptor's number is this file's alone while it is open. */
     snprintf(temporary, sizeof(temporary), "copy-%d", fd);
     int copy = create(scan, temporary);
     if (copy < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The records of a scan as a tree. Entries are visited depth first in byte order, whatever order the filesystem listed them
- * in, so that of several names of one inode the same one becomes the file and the others its links.
+ * The records of a scan as a tree. Entries are visited depth first in byte order, whatever order the filesystem listed
+ * them in, so that of several names of one inode the same one becomes the file and the others its links.
  */
 #include "scan.h"
 
@@ -72,7 +72,8 @@ static int add_details(struct pn_tree *tree, uint32_t node, const struct pn_scan
     return error;
 }
 
-static int add_entry(struct pn_tree *tree, struct inode_map *map, uint32_t parent, const struct pn_scan_entry *entry, uint32_t *node)
+static int add_entry(struct pn_tree *tree, struct inode_map *map, uint32_t parent, const struct pn_scan_entry *entry,
+                     uint32_t *node)
 {
     const uint8_t *name = (const uint8_t *)entry->name;
     size_t slot = 0;
@@ -98,7 +99,8 @@ static int add_entry(struct pn_tree *tree, struct inode_map *map, uint32_t paren
     return error ? error : add_details(tree, *node, entry);
 }
 
-static int push(struct place **stack, uint32_t *room, uint32_t depth, const struct pn_scan_directory *directory, uint32_t node)
+static int push(struct place **stack, uint32_t *room, uint32_t depth, const struct pn_scan_directory *directory,
+                uint32_t node)
 {
     int error = pn_array_reserve((void **)stack, room, (uint64_t)depth + 1, sizeof(**stack));
     if (error)
@@ -115,8 +117,8 @@ static int refuse_entry(struct pn_scan *scan, const struct place *place, const s
     if (error != -ERANGE)
         return error;
     const char *path = place ? place->directory->path : "";
-    return pn_refuse(scan->failure, error, 0, "composefs.xattr-size", "%.80s%s%.80s: the attributes are too large", path,
-                     *path ? "/" : "", entry->name ? entry->name : ".");
+    return pn_refuse(scan->failure, error, 0, "composefs.xattr-size", "%.80s%s%.80s: the attributes are too large",
+                     path, *path ? "/" : "", entry->name ? entry->name : ".");
 }
 
 static int add_all(struct pn_scan *scan, struct pn_tree *tree, struct inode_map *map, struct place **stack)

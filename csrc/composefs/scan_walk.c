@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The walk: a last-in-first-out queue of directories and threads that empty it. Depth costs no stack and no file
- * descriptors; directories are opened by their path from the root of the scan, which the kernel's name cache makes cheap.
+ * descriptors; directories are opened by their path from the root of the scan, which the kernel's name cache makes
+ * cheap.
  */
 #include "scan.h"
 
@@ -26,8 +27,8 @@ struct listed { /* struct linux_dirent64 */
     char name[];
 };
 
-int pn_scan_fail(struct pn_scan *scan, int error, const char *code, const struct pn_scan_directory *in, const char *name,
-                 const char *attempt)
+int pn_scan_fail(struct pn_scan *scan, int error, const char *code, const struct pn_scan_directory *in,
+                 const char *name, const char *attempt)
 {
     const int changed = error == -ESTALE || error == -ENOENT || error == -ENOTDIR || error == -ELOOP;
     pthread_mutex_lock(&scan->lock);
@@ -40,7 +41,11 @@ int pn_scan_fail(struct pn_scan *scan, int error, const char *code, const struct
         else if (error == -ECANCELED)
             code = PN_SCAN_CANCELLED;
         pn_refuse(scan->failure, error, 0, code, "%s%s%.80s%s%.70s: %s", attempt, in ? ": " : "", path,
-                  *path && name ? "/" : "", name ? name : in && !*path ? "." : "", changed ? "it changed meanwhile" : strerror(-error));
+                  *path && name ? "/" : "",
+                  name           ? name
+                  : in && !*path ? "."
+                                 : "",
+                  changed ? "it changed meanwhile" : strerror(-error));
         atomic_store(&scan->error, error);
     }
     pthread_cond_broadcast(&scan->wake);
@@ -211,8 +216,8 @@ static void tell_progress(struct pn_scan_worker *worker)
         pn_scan_fail(scan, -ECANCELED, PN_SCAN_CANCELLED, NULL, NULL, "go on");
 }
 
-static int read_directory(struct pn_scan_worker *worker, struct pn_scan_directory *directory, int fd, unsigned char **types,
-                          struct pn_anchor **deeper)
+static int read_directory(struct pn_scan_worker *worker, struct pn_scan_directory *directory, int fd,
+                          unsigned char **types, struct pn_anchor **deeper)
 {
     struct pn_scan *scan = worker->scan;
     int error = pn_scan_attributes(worker, directory, fd, NULL, directory->self);

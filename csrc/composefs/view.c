@@ -31,8 +31,7 @@ int32_t pn_view_open(struct pn_view *view, const uint8_t *image, uint64_t size, 
         view->filters = filters;
     for (const char *name = view->filters; name != NULL && *name != '\0'; name += strlen(name) + 1)
         if (strchr(name, '/') != NULL)
-            return refuse(view, 0, "composefs.filter",
-                          "a filter is the name of an entry of the root, not a path");
+            return refuse(view, 0, "composefs.filter", "a filter is the name of an entry of the root, not a path");
     return 0;
 }
 
@@ -120,8 +119,7 @@ static int is_hex_digit(uint8_t c)
 static int32_t check_stub(struct pn_view *view, const struct pn_erofs_dirent *dirent,
                           const struct pn_erofs_inode *inode)
 {
-    if (view->depth != 1 || dirent->name_size != 2 || !is_hex_digit(dirent->name[0]) ||
-        !is_hex_digit(dirent->name[1]))
+    if (view->depth != 1 || dirent->name_size != 2 || !is_hex_digit(dirent->name[0]) || !is_hex_digit(dirent->name[1]))
         return refuse(view, dirent->offset, "composefs.whiteout-place",
                       "a whiteout that is not one of the root's stubs 00 to ff");
     if (inode->nlink != 1)

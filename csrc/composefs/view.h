@@ -27,14 +27,14 @@
 struct pn_view_entry {
     const uint8_t *name; /* NULL for the root */
     uint32_t name_size;
-    uint32_t depth;    /* 0 for the root */
-    uint32_t is_link;  /* a further name of an inode that came before, which everything below describes */
-    uint32_t mode;     /* 020000 and permissions for a whiteout */
+    uint32_t depth;   /* 0 for the root */
+    uint32_t is_link; /* a further name of an inode that came before, which everything below describes */
+    uint32_t mode;    /* 020000 and permissions for a whiteout */
     uint64_t size;
     const uint8_t *payload; /* symlink target or object path, NULL if there is none; points into the image */
     uint32_t payload_size;
-    uint32_t has_content; /* inode.head and inode.tail are the file's bytes */
-    const uint8_t *digest; /* PN_VIEW_DIGEST_SIZE bytes or NULL */
+    uint32_t has_content;                /* inode.head and inode.tail are the file's bytes */
+    const uint8_t *digest;               /* PN_VIEW_DIGEST_SIZE bytes or NULL */
     const struct pn_erofs_xattr *xattrs; /* without those of the rewriting; valid until the next entry */
     uint32_t xattr_count;
     struct pn_erofs_inode inode; /* size and mode as stored */

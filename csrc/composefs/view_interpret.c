@@ -33,8 +33,7 @@ static int is_name(const struct pn_erofs_xattr *xattr, uint32_t skip, const char
     return xattr->name_size - skip == size && memcmp(xattr->name + skip, name, size) == 0;
 }
 
-static int32_t refuse(const struct pn_erofs_reader *reader, const uint8_t *where, const char *code,
-                      const char *message)
+static int32_t refuse(const struct pn_erofs_reader *reader, const uint8_t *where, const char *code, const char *message)
 {
     return pn_refuse(reader->failure, -EINVAL, (uint64_t)(where - reader->image), code, "%s", message);
 }
@@ -185,8 +184,8 @@ int32_t pn_view_interpret(struct pn_erofs_reader *reader, struct pn_view_entry *
         }
         if (status == 0)
             continue;
-        total += 7u + pn_erofs_xattr_prefixes[xattrs[i].index].size + (uint64_t)xattrs[i].name_size +
-                 xattrs[i].value_size;
+        total +=
+            7u + pn_erofs_xattr_prefixes[xattrs[i].index].size + (uint64_t)xattrs[i].name_size + xattrs[i].value_size;
         xattrs[kept++] = xattrs[i];
     }
     if (total > PN_VIEW_XATTRS_MAX)

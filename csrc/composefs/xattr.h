@@ -63,7 +63,8 @@ struct pn_xattr_input {
 
 void pn_xattr_table_free(struct pn_xattr_table *table);
 
-/* The id of a (name, value) pair; with `copy` the bytes go to the arena when they are new, else they must outlive it. */
+/* The id of a (name, value) pair; with `copy` the bytes go to the arena when they are new, else they must outlive it.
+ */
 int pn_xattr_intern(struct pn_xattr_table *table, const struct pn_xattr_input *input, int raw, int copy, uint32_t *id);
 int pn_object_intern(struct pn_xattr_table *table, const uint8_t digest[PN_DIGEST_SIZE], uint32_t *id);
 

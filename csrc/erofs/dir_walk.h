@@ -30,10 +30,8 @@ static inline struct pn_dir_walk pn_dir_walk_start(const struct pn_tree *tree, u
 {
     const struct pn_node *node = &tree->nodes[directory];
     const uint32_t *first = tree->children + node->children.first;
-    return (struct pn_dir_walk){.nodes = tree->nodes,
-                                .at = first,
-                                .end = first + node->children.count,
-                                .stub = directory == 0 ? 0 : PN_STUBS};
+    return (struct pn_dir_walk){
+        .nodes = tree->nodes, .at = first, .end = first + node->children.count, .stub = directory == 0 ? 0 : PN_STUBS};
 }
 
 static inline int pn_dir_walk_next(struct pn_dir_walk *walk, struct pn_dir_entry *entry)

@@ -89,7 +89,8 @@ static const struct pn_inode *entry_inode(const struct pn_image_plan *plan, uint
 
 /* Entries from *from on that fit into one block, or all that are left: first the fixed part of each, then the names.
  * How many there are must be known before the first can be written, so the run is walked twice. */
-static uint8_t *directory_part(const struct pn_image_plan *plan, uint32_t directory, struct pn_dir_walk *from, uint8_t *out)
+static uint8_t *directory_part(const struct pn_image_plan *plan, uint32_t directory, struct pn_dir_walk *from,
+                               uint8_t *out)
 {
     struct pn_dir_walk ahead = *from, before = *from;
     struct pn_dir_entry entry = {0};

@@ -21,9 +21,9 @@
 
 /* -- composefs header, at offset 0 -------------------------------------------------------------------------------- */
 #define PN_CFS_HEADER_SIZE 32u
-#define PN_CFS_HEADER_MAGIC 0u             /* u32 */
-#define PN_CFS_HEADER_VERSION 4u           /* u32, 1 */
-#define PN_CFS_HEADER_FLAGS 8u             /* u32 */
+#define PN_CFS_HEADER_MAGIC 0u              /* u32 */
+#define PN_CFS_HEADER_VERSION 4u            /* u32, 1 */
+#define PN_CFS_HEADER_FLAGS 8u              /* u32 */
 #define PN_CFS_HEADER_COMPOSEFS_VERSION 12u /* u32, 0 or 1 */
 #define PN_CFS_MAGIC 0xd078629au
 #define PN_CFS_FORMAT_VERSION 1u
@@ -33,28 +33,28 @@
 #define PN_EROFS_SUPER_OFFSET 1024u
 #define PN_EROFS_SUPER_SIZE 128u
 #define PN_EROFS_SUPER_MAGIC 0xE0F5E1E2u
-#define PN_EROFS_SB_MAGIC 0u              /* u32 */
-#define PN_EROFS_SB_CHECKSUM 4u           /* u32, 0: the feature bit is not set */
-#define PN_EROFS_SB_FEATURE_COMPAT 8u     /* u32 */
-#define PN_EROFS_SB_BLKSZBITS 12u         /* u8, 12 */
-#define PN_EROFS_SB_EXTSLOTS 13u          /* u8 */
-#define PN_EROFS_SB_ROOT_NID 14u          /* u16 */
-#define PN_EROFS_SB_INOS 16u              /* u64 */
-#define PN_EROFS_SB_BUILD_TIME 24u        /* u64 */
-#define PN_EROFS_SB_BUILD_TIME_NSEC 32u   /* u32 */
-#define PN_EROFS_SB_BLOCKS 36u            /* u32 */
-#define PN_EROFS_SB_META_BLKADDR 40u      /* u32, 0 */
-#define PN_EROFS_SB_XATTR_BLKADDR 44u     /* u32 */
-#define PN_EROFS_SB_UUID 48u              /* 16 bytes */
-#define PN_EROFS_SB_VOLUME_NAME 64u       /* 16 bytes */
-#define PN_EROFS_SB_FEATURE_INCOMPAT 80u  /* u32 */
-#define PN_EROFS_SB_COMPR 84u             /* u16 */
-#define PN_EROFS_SB_EXTRA_DEVICES 86u     /* u16 */
-#define PN_EROFS_SB_DEVT_SLOTOFF 88u      /* u16 */
-#define PN_EROFS_SB_DIRBLKBITS 90u        /* u8 */
-#define PN_EROFS_SB_XATTR_PREFIX_COUNT 91u /* u8 */
-#define PN_EROFS_SB_XATTR_PREFIX_START 92u /* u32 */
-#define PN_EROFS_SB_PACKED_NID 96u        /* u64 */
+#define PN_EROFS_SB_MAGIC 0u                   /* u32 */
+#define PN_EROFS_SB_CHECKSUM 4u                /* u32, 0: the feature bit is not set */
+#define PN_EROFS_SB_FEATURE_COMPAT 8u          /* u32 */
+#define PN_EROFS_SB_BLKSZBITS 12u              /* u8, 12 */
+#define PN_EROFS_SB_EXTSLOTS 13u               /* u8 */
+#define PN_EROFS_SB_ROOT_NID 14u               /* u16 */
+#define PN_EROFS_SB_INOS 16u                   /* u64 */
+#define PN_EROFS_SB_BUILD_TIME 24u             /* u64 */
+#define PN_EROFS_SB_BUILD_TIME_NSEC 32u        /* u32 */
+#define PN_EROFS_SB_BLOCKS 36u                 /* u32 */
+#define PN_EROFS_SB_META_BLKADDR 40u           /* u32, 0 */
+#define PN_EROFS_SB_XATTR_BLKADDR 44u          /* u32 */
+#define PN_EROFS_SB_UUID 48u                   /* 16 bytes */
+#define PN_EROFS_SB_VOLUME_NAME 64u            /* 16 bytes */
+#define PN_EROFS_SB_FEATURE_INCOMPAT 80u       /* u32 */
+#define PN_EROFS_SB_COMPR 84u                  /* u16 */
+#define PN_EROFS_SB_EXTRA_DEVICES 86u          /* u16 */
+#define PN_EROFS_SB_DEVT_SLOTOFF 88u           /* u16 */
+#define PN_EROFS_SB_DIRBLKBITS 90u             /* u8 */
+#define PN_EROFS_SB_XATTR_PREFIX_COUNT 91u     /* u8 */
+#define PN_EROFS_SB_XATTR_PREFIX_START 92u     /* u32 */
+#define PN_EROFS_SB_PACKED_NID 96u             /* u64 */
 #define PN_EROFS_SB_XATTR_FILTER_RESERVED 104u /* u8 */
 
 #define PN_EROFS_FEATURE_COMPAT_MTIME 2u
@@ -68,23 +68,23 @@
 #define PN_EROFS_EXTENDED_SIZE 64u
 
 /* The first fields are at the same place in both layouts. */
-#define PN_EROFS_I_FORMAT 0u        /* u16: bit 0 extended, bits 1..3 data layout */
-#define PN_EROFS_I_XATTR_ICOUNT 2u  /* u16: 0, or (bytes - 12) / 4 + 1 */
-#define PN_EROFS_I_MODE 4u          /* u16 */
-#define PN_EROFS_I_U 16u            /* u32: first block, rdev, or chunk format (u16) */
-#define PN_EROFS_I_INO 20u          /* u32 */
+#define PN_EROFS_I_FORMAT 0u       /* u16: bit 0 extended, bits 1..3 data layout */
+#define PN_EROFS_I_XATTR_ICOUNT 2u /* u16: 0, or (bytes - 12) / 4 + 1 */
+#define PN_EROFS_I_MODE 4u         /* u16 */
+#define PN_EROFS_I_U 16u           /* u32: first block, rdev, or chunk format (u16) */
+#define PN_EROFS_I_INO 20u         /* u32 */
 
-#define PN_EROFS_C_NLINK 6u         /* u16 */
-#define PN_EROFS_C_SIZE 8u          /* u32 */
-#define PN_EROFS_C_UID 24u          /* u16 */
-#define PN_EROFS_C_GID 26u          /* u16 */
+#define PN_EROFS_C_NLINK 6u /* u16 */
+#define PN_EROFS_C_SIZE 8u  /* u32 */
+#define PN_EROFS_C_UID 24u  /* u16 */
+#define PN_EROFS_C_GID 26u  /* u16 */
 
-#define PN_EROFS_E_SIZE 8u          /* u64 */
-#define PN_EROFS_E_UID 24u          /* u32 */
-#define PN_EROFS_E_GID 28u          /* u32 */
-#define PN_EROFS_E_MTIME 32u        /* u64 */
-#define PN_EROFS_E_MTIME_NSEC 40u   /* u32 */
-#define PN_EROFS_E_NLINK 44u        /* u32 */
+#define PN_EROFS_E_SIZE 8u        /* u64 */
+#define PN_EROFS_E_UID 24u        /* u32 */
+#define PN_EROFS_E_GID 28u        /* u32 */
+#define PN_EROFS_E_MTIME 32u      /* u64 */
+#define PN_EROFS_E_MTIME_NSEC 40u /* u32 */
+#define PN_EROFS_E_NLINK 44u      /* u32 */
 
 #define PN_EROFS_I_EXTENDED 1u
 #define PN_EROFS_I_LAYOUT_SHIFT 1u
@@ -123,9 +123,9 @@
 #define PN_EROFS_XH_FILTER 0u       /* u32: bit set = no such name here */
 #define PN_EROFS_XH_SHARED_COUNT 4u /* u8, then 7 zero bytes, then u32 ids: offset / 4 from xattr_blkaddr */
 #define PN_EROFS_XATTR_ENTRY 4u
-#define PN_EROFS_XE_NAME_LEN 0u     /* u8, without the prefix */
-#define PN_EROFS_XE_NAME_INDEX 1u   /* u8 */
-#define PN_EROFS_XE_VALUE_SIZE 2u   /* u16, then name, value, zeros up to a multiple of 4 */
+#define PN_EROFS_XE_NAME_LEN 0u   /* u8, without the prefix */
+#define PN_EROFS_XE_NAME_INDEX 1u /* u8 */
+#define PN_EROFS_XE_VALUE_SIZE 2u /* u16, then name, value, zeros up to a multiple of 4 */
 #define PN_EROFS_XATTR_FILTER_SEED 0x25BBE08Fu
 #define PN_EROFS_XATTR_FILTER_DEFAULT 0xffffffffu
 

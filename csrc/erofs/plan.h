@@ -54,7 +54,7 @@ struct pn_image_plan {
 
     struct pn_inode *inodes;
     uint32_t inode_count;
-    uint32_t *inode_of;      /* by node; links stay PN_NONE */
+    uint32_t *inode_of;       /* by node; links stay PN_NONE */
     uint32_t stubs[PN_STUBS]; /* inode of each, PN_NONE where the tree has the name */
     uint32_t *extra_ids;
     uint32_t extra_count, extra_room;
@@ -74,7 +74,8 @@ struct pn_image_plan {
     uint64_t data_blocks;
 };
 
-int pn_overlay_inodes(struct pn_image_plan *plan, uint32_t min_version, uint32_t max_version, struct pn_failure *failure);
+int pn_overlay_inodes(struct pn_image_plan *plan, uint32_t min_version, uint32_t max_version,
+                      struct pn_failure *failure);
 int pn_image_plan_sharing(struct pn_image_plan *plan);
 int pn_layout(struct pn_image_plan *plan);
 /* The size of one chunk of a file kept elsewhere, as a power of two. */

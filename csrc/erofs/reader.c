@@ -35,8 +35,7 @@ static int32_t check_header(const struct pn_erofs_reader *reader)
     version = pn_get_u32(image + PN_CFS_HEADER_COMPOSEFS_VERSION);
     if (version > COMPOSEFS_VERSION_MAX)
         return pn_refuse(failure, -EOPNOTSUPP, PN_CFS_HEADER_COMPOSEFS_VERSION, "composefs.version",
-                         "composefs version %u is not supported, the highest is %u", version,
-                         COMPOSEFS_VERSION_MAX);
+                         "composefs version %u is not supported, the highest is %u", version, COMPOSEFS_VERSION_MAX);
     return 0;
 }
 
@@ -49,8 +48,8 @@ static int32_t check_features(const struct pn_erofs_reader *reader, const uint8_
         return pn_refuse(failure, -EOPNOTSUPP, PN_EROFS_SUPER_OFFSET + PN_EROFS_SB_FEATURE_INCOMPAT,
                          "erofs.feature-incompat", "incompatible features 0x%x (compression, devices, ...)", features);
     if (super[PN_EROFS_SB_BLKSZBITS] != PN_EROFS_BLOCK_BITS)
-        return pn_refuse(failure, -EOPNOTSUPP, PN_EROFS_SUPER_OFFSET + PN_EROFS_SB_BLKSZBITS,
-                         "erofs.block-size", "block size 2^%u instead of 2^12", super[PN_EROFS_SB_BLKSZBITS]);
+        return pn_refuse(failure, -EOPNOTSUPP, PN_EROFS_SUPER_OFFSET + PN_EROFS_SB_BLKSZBITS, "erofs.block-size",
+                         "block size 2^%u instead of 2^12", super[PN_EROFS_SB_BLKSZBITS]);
     const struct {
         uint32_t field;
         uint32_t value;
@@ -75,8 +74,8 @@ static int32_t read_super(struct pn_erofs_reader *reader)
     struct pn_failure *failure = reader->failure;
     uint32_t magic = pn_get_u32(super + PN_EROFS_SB_MAGIC);
     if (magic != PN_EROFS_SUPER_MAGIC)
-        return pn_refuse(failure, -EINVAL, PN_EROFS_SUPER_OFFSET, "erofs.magic",
-                         "magic 0x%08x instead of 0x%08x", magic, PN_EROFS_SUPER_MAGIC);
+        return pn_refuse(failure, -EINVAL, PN_EROFS_SUPER_OFFSET, "erofs.magic", "magic 0x%08x instead of 0x%08x",
+                         magic, PN_EROFS_SUPER_MAGIC);
     int32_t error = check_features(reader, super);
     if (error != 0)
         return error;
@@ -84,16 +83,16 @@ static int32_t read_super(struct pn_erofs_reader *reader)
     if (announced != reader->size)
         return pn_refuse(failure, -EINVAL, PN_EROFS_SUPER_OFFSET + PN_EROFS_SB_BLOCKS,
                          announced > reader->size ? "erofs.truncated" : "erofs.size",
-                         "the superblock announces %llu bytes, the image has %llu",
-                         (unsigned long long)announced, (unsigned long long)reader->size);
+                         "the superblock announces %llu bytes, the image has %llu", (unsigned long long)announced,
+                         (unsigned long long)reader->size);
     reader->meta_offset = (uint64_t)pn_get_u32(super + PN_EROFS_SB_META_BLKADDR) << PN_EROFS_BLOCK_BITS;
     reader->xattr_offset = (uint64_t)pn_get_u32(super + PN_EROFS_SB_XATTR_BLKADDR) << PN_EROFS_BLOCK_BITS;
     if (reader->meta_offset >= reader->size)
-        return pn_refuse(failure, -EINVAL, PN_EROFS_SUPER_OFFSET + PN_EROFS_SB_META_BLKADDR,
-                         "erofs.meta-range", "the inodes would begin behind the end of the image");
+        return pn_refuse(failure, -EINVAL, PN_EROFS_SUPER_OFFSET + PN_EROFS_SB_META_BLKADDR, "erofs.meta-range",
+                         "the inodes would begin behind the end of the image");
     if (reader->xattr_offset > reader->size) /* where there are none, they begin at the end */
-        return pn_refuse(failure, -EINVAL, PN_EROFS_SUPER_OFFSET + PN_EROFS_SB_XATTR_BLKADDR,
-                         "erofs.xattr-range", "the shared xattrs would begin behind the end of the image");
+        return pn_refuse(failure, -EINVAL, PN_EROFS_SUPER_OFFSET + PN_EROFS_SB_XATTR_BLKADDR, "erofs.xattr-range",
+                         "the shared xattrs would begin behind the end of the image");
     reader->root_nid = pn_get_u16(super + PN_EROFS_SB_ROOT_NID);
     reader->build_time_s = (int64_t)pn_get_u64(super + PN_EROFS_SB_BUILD_TIME);
     reader->build_time_ns = pn_get_u32(super + PN_EROFS_SB_BUILD_TIME_NSEC);
@@ -103,8 +102,7 @@ static int32_t read_super(struct pn_erofs_reader *reader)
     return 0;
 }
 
-int32_t pn_erofs_open(struct pn_erofs_reader *reader, const uint8_t *image, uint64_t size,
-                      struct pn_failure *failure)
+int32_t pn_erofs_open(struct pn_erofs_reader *reader, const uint8_t *image, uint64_t size, struct pn_failure *failure)
 {
     memset(reader, 0, sizeof *reader);
     reader->image = image;

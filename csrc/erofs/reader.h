@@ -48,9 +48,9 @@ struct pn_erofs_reader {
     int64_t build_time_s;
     uint32_t build_time_ns;
     uint32_t uses_name_filter;
-    uint64_t *claimed;        /* one bit per 32-byte slot: part of an inode that was visited */
-    uint64_t *visited;        /* one bit per 32-byte slot: an inode that was visited starts here */
-    uint64_t directory_bytes; /* of all directories opened so far */
+    uint64_t *claimed;             /* one bit per 32-byte slot: part of an inode that was visited */
+    uint64_t *visited;             /* one bit per 32-byte slot: an inode that was visited starts here */
+    uint64_t directory_bytes;      /* of all directories opened so far */
     struct pn_erofs_xattr *xattrs; /* of the inode at hand; see pn_erofs_xattrs_load */
     uint32_t xattr_count;
     uint32_t xattr_capacity;
@@ -106,13 +106,11 @@ struct pn_erofs_directory {
 };
 
 /* Checks header and superblock and allocates the maps. pn_erofs_close must follow, whatever is returned. */
-int32_t pn_erofs_open(struct pn_erofs_reader *reader, const uint8_t *image, uint64_t size,
-                      struct pn_failure *failure);
+int32_t pn_erofs_open(struct pn_erofs_reader *reader, const uint8_t *image, uint64_t size, struct pn_failure *failure);
 void pn_erofs_close(struct pn_erofs_reader *reader);
 
 /* Reads the inode `nid`; `where` is what points to it. */
-int32_t pn_erofs_inode_load(struct pn_erofs_reader *reader, uint64_t nid, uint64_t where,
-                            struct pn_erofs_inode *inode);
+int32_t pn_erofs_inode_load(struct pn_erofs_reader *reader, uint64_t nid, uint64_t where, struct pn_erofs_inode *inode);
 
 /* Notes that the inode is in use. 0: first time; 1: seen before, a hard link; negative: it overlaps another inode. */
 int32_t pn_erofs_inode_visit(struct pn_erofs_reader *reader, const struct pn_erofs_inode *inode);
@@ -132,8 +130,8 @@ struct pn_erofs_prefix {
 };
 extern const struct pn_erofs_prefix pn_erofs_xattr_prefixes[PN_EROFS_XATTR_PREFIXES];
 
-int32_t pn_erofs_directory_open(struct pn_erofs_reader *reader, const struct pn_erofs_inode *inode,
-                                uint64_t parent_nid, struct pn_erofs_directory *directory);
+int32_t pn_erofs_directory_open(struct pn_erofs_reader *reader, const struct pn_erofs_inode *inode, uint64_t parent_nid,
+                                struct pn_erofs_directory *directory);
 /* 1: `dirent` holds the next entry; 0: that was all; negative: refused. */
 int32_t pn_erofs_directory_next(struct pn_erofs_reader *reader, struct pn_erofs_directory *directory,
                                 struct pn_erofs_dirent *dirent);

@@ -18,19 +18,17 @@ static int32_t refuse_layout(const struct pn_erofs_reader *reader, const struct 
  *
  * The reference writer puts a table that would cross a block border into a block of its own and overwrites half of
  * that block's number, so such a table cannot be found again. What can be told is that it is not here. */
-static int32_t check_chunks(struct pn_erofs_reader *reader, uint64_t offset, uint32_t i_u,
-                            struct pn_erofs_inode *inode)
+static int32_t check_chunks(struct pn_erofs_reader *reader, uint64_t offset, uint32_t i_u, struct pn_erofs_inode *inode)
 {
     uint32_t format = i_u & 0xffffu;
     if ((format & ~PN_EROFS_CHUNK_FORMAT_BLKBITS_MASK) != 0)
-        return pn_refuse(reader->failure, -EOPNOTSUPP, inode->offset, "erofs.chunk-format",
-                         "chunk format 0x%04x", format);
+        return pn_refuse(reader->failure, -EOPNOTSUPP, inode->offset, "erofs.chunk-format", "chunk format 0x%04x",
+                         format);
     uint32_t bits = PN_EROFS_BLOCK_BITS + format;
     uint64_t count = ((inode->size - 1) >> bits) + 1;
     if (count > PN_EROFS_CHUNKS_MAX)
         return pn_refuse(reader->failure, -EINVAL, inode->offset, "erofs.chunk-count",
-                         "%llu chunks, at most %u are possible", (unsigned long long)count,
-                         PN_EROFS_CHUNKS_MAX);
+                         "%llu chunks, at most %u are possible", (unsigned long long)count, PN_EROFS_CHUNKS_MAX);
     uint64_t table_size = 4 * count;
     if (offset % PN_EROFS_BLOCK + table_size > PN_EROFS_BLOCK)
         return 0;
@@ -92,8 +90,8 @@ int32_t pn_erofs_data_locate(struct pn_erofs_reader *reader, uint64_t data_offse
         inode->head_offset = (uint64_t)i_u << PN_EROFS_BLOCK_BITS;
         if (i_u == 0 || inode->head_offset > reader->size || inode->head_size > reader->size - inode->head_offset)
             return pn_refuse(reader->failure, -EINVAL, inode->offset, "erofs.data-range",
-                             "%llu bytes from block %u on lie outside the image",
-                             (unsigned long long)inode->head_size, i_u);
+                             "%llu bytes from block %u on lie outside the image", (unsigned long long)inode->head_size,
+                             i_u);
     }
     return 0;
 }

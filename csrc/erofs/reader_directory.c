@@ -10,8 +10,8 @@
 #include "format.h"
 #include "reader.h"
 
-int32_t pn_erofs_directory_open(struct pn_erofs_reader *reader, const struct pn_erofs_inode *inode,
-                                uint64_t parent_nid, struct pn_erofs_directory *directory)
+int32_t pn_erofs_directory_open(struct pn_erofs_reader *reader, const struct pn_erofs_inode *inode, uint64_t parent_nid,
+                                struct pn_erofs_directory *directory)
 {
     /* Every directory is opened once, but nothing says that two of them have different data. Together they cannot be
      * larger than an honest image, and this is what bounds the work. */
@@ -50,8 +50,7 @@ static int32_t next_block(const struct pn_erofs_reader *reader, struct pn_erofs_
         names = pn_get_u16(reader->image + directory->block_offset + PN_EROFS_D_NAMEOFF);
     if (names < PN_EROFS_DIRENT_SIZE || names % PN_EROFS_DIRENT_SIZE != 0 || names >= directory->block_size)
         return pn_refuse(reader->failure, -EINVAL, directory->block_offset, "erofs.dirent-block",
-                         "a directory block of %u bytes cannot have its names at %u", directory->block_size,
-                         names);
+                         "a directory block of %u bytes cannot have its names at %u", directory->block_size, names);
     directory->count = names / PN_EROFS_DIRENT_SIZE;
     return 1;
 }
@@ -84,9 +83,8 @@ static int32_t check_dots(const struct pn_erofs_reader *reader, struct pn_erofs_
     uint64_t expected = dirent->name_size == 1 ? directory->nid : directory->parent_nid;
     if (dirent->nid != expected || dirent->type != PN_EROFS_FT_DIR)
         return pn_refuse(reader->failure, -EINVAL, dirent->offset, "erofs.dot",
-                         "\"%.*s\" points to inode %llu (type %u) instead of directory %llu",
-                         (int)dirent->name_size, "..", (unsigned long long)dirent->nid, dirent->type,
-                         (unsigned long long)expected);
+                         "\"%.*s\" points to inode %llu (type %u) instead of directory %llu", (int)dirent->name_size,
+                         "..", (unsigned long long)dirent->nid, dirent->type, (unsigned long long)expected);
     directory->dots |= dirent->name_size;
     return 1;
 }
@@ -104,8 +102,7 @@ static int32_t read_entry(const struct pn_erofs_reader *reader, const struct pn_
     dirent->offset = (uint64_t)(entry - reader->image);
     if (start < directory->count * PN_EROFS_DIRENT_SIZE || start >= end || end > directory->block_size)
         return pn_refuse(reader->failure, -EINVAL, dirent->offset, "erofs.dirent-name",
-                         "a name from %u to %u in a directory block of %u bytes", start, end,
-                         directory->block_size);
+                         "a name from %u to %u in a directory block of %u bytes", start, end, directory->block_size);
     dirent->nid = pn_get_u64(entry + PN_EROFS_D_NID);
     dirent->type = entry[PN_EROFS_D_TYPE];
     dirent->name = block + start;
@@ -146,7 +143,7 @@ int32_t pn_erofs_directory_next(struct pn_erofs_reader *reader, struct pn_erofs_
             return 1;
     }
     if (directory->dots != 3)
-        return pn_refuse(reader->failure, -EINVAL, directory->nid * PN_EROFS_SLOT + reader->meta_offset,
-                         "erofs.dot", "a directory without \".\" or \"..\"");
+        return pn_refuse(reader->failure, -EINVAL, directory->nid * PN_EROFS_SLOT + reader->meta_offset, "erofs.dot",
+                         "a directory without \".\" or \"..\"");
     return 0;
 }

@@ -44,27 +44,24 @@ static void read_extended(const uint8_t *bytes, struct pn_erofs_inode *inode)
     inode->mtime_ns = pn_get_u32(bytes + PN_EROFS_E_MTIME_NSEC);
 }
 
-int32_t pn_erofs_inode_load(struct pn_erofs_reader *reader, uint64_t nid, uint64_t where,
-                            struct pn_erofs_inode *inode)
+int32_t pn_erofs_inode_load(struct pn_erofs_reader *reader, uint64_t nid, uint64_t where, struct pn_erofs_inode *inode)
 {
     struct pn_failure *failure = reader->failure;
     uint64_t room = reader->size - reader->meta_offset;
-    if (nid >= room >> PN_EROFS_SLOT_BITS ||
-        reader->meta_offset + (nid << PN_EROFS_SLOT_BITS) < PN_EROFS_FIRST_INODE)
+    if (nid >= room >> PN_EROFS_SLOT_BITS || reader->meta_offset + (nid << PN_EROFS_SLOT_BITS) < PN_EROFS_FIRST_INODE)
         return pn_refuse(failure, -EINVAL, where, "erofs.nid-range", "inode %llu lies outside the image",
                          (unsigned long long)nid);
     uint64_t offset = reader->meta_offset + (nid << PN_EROFS_SLOT_BITS);
     const uint8_t *bytes = reader->image + offset;
     uint32_t format = pn_get_u16(bytes + PN_EROFS_I_FORMAT);
     if ((format & ~PN_EROFS_I_FORMAT_ALL) != 0)
-        return pn_refuse(failure, -EOPNOTSUPP, offset, "erofs.layout", "unknown inode format 0x%04x",
-                         format);
+        return pn_refuse(failure, -EOPNOTSUPP, offset, "erofs.layout", "unknown inode format 0x%04x", format);
     uint32_t inode_size = (format & PN_EROFS_I_EXTENDED) != 0 ? PN_EROFS_EXTENDED_SIZE : PN_EROFS_COMPACT_SIZE;
     uint32_t icount = pn_get_u16(bytes + PN_EROFS_I_XATTR_ICOUNT);
     uint32_t xattr_size = icount == 0 ? 0 : PN_EROFS_XATTR_HEADER + 4 * (icount - 1);
     if (reader->size - offset < (uint64_t)inode_size + xattr_size)
-        return pn_refuse(failure, -EINVAL, offset, "erofs.nid-range",
-                         "the inode needs %u bytes, the image ends before", inode_size + xattr_size);
+        return pn_refuse(failure, -EINVAL, offset, "erofs.nid-range", "the inode needs %u bytes, the image ends before",
+                         inode_size + xattr_size);
 
     inode->nid = nid;
     inode->offset = offset;
@@ -73,8 +70,7 @@ int32_t pn_erofs_inode_load(struct pn_erofs_reader *reader, uint64_t nid, uint64
     inode->xattr_offset = offset + inode_size;
     inode->xattr_size = xattr_size;
     if (!is_known_type(inode->mode))
-        return pn_refuse(failure, -EINVAL, offset, "erofs.mode", "mode %o has no known file type",
-                         inode->mode);
+        return pn_refuse(failure, -EINVAL, offset, "erofs.mode", "mode %o has no known file type", inode->mode);
     if (inode_size == PN_EROFS_COMPACT_SIZE)
         read_compact(reader, bytes, inode);
     else
@@ -108,7 +104,7 @@ int32_t pn_erofs_inode_visit(struct pn_erofs_reader *reader, const struct pn_ero
         return 1;
     reader->visited[slot / 64] |= bit;
     if (claim(reader->claimed, slot, (inode->end + PN_EROFS_SLOT - 1) / PN_EROFS_SLOT))
-        return pn_refuse(reader->failure, -EINVAL, inode->offset, "erofs.overlap",
-                         "inode %llu overlaps another one", (unsigned long long)inode->nid);
+        return pn_refuse(reader->failure, -EINVAL, inode->offset, "erofs.overlap", "inode %llu overlaps another one",
+                         (unsigned long long)inode->nid);
     return 0;
 }

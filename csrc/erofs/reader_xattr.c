@@ -27,7 +27,8 @@ const struct pn_erofs_prefix pn_erofs_xattr_prefixes[PN_EROFS_XATTR_PREFIXES] = 
     {"security.", 9},
 };
 
-/* -- names ---------------------------------------------------------------------------------------------------------- */
+/* -- names ----------------------------------------------------------------------------------------------------------
+ */
 static uint8_t name_byte(const struct pn_erofs_xattr *xattr, uint32_t position)
 {
     const struct pn_erofs_prefix *prefix = &pn_erofs_xattr_prefixes[xattr->index];
@@ -63,7 +64,8 @@ static int spells_out_a_prefix(const struct pn_erofs_xattr *xattr)
     return 0;
 }
 
-/* -- entries -------------------------------------------------------------------------------------------------------- */
+/* -- entries --------------------------------------------------------------------------------------------------------
+ */
 
 /* Reads the entry at `offset`, which must end at `end` at the latest, into the next place of reader->xattrs. */
 static int32_t read_entry(struct pn_erofs_reader *reader, uint64_t offset, uint64_t end, uint32_t filter)
@@ -80,11 +82,9 @@ static int32_t read_entry(struct pn_erofs_reader *reader, uint64_t offset, uint6
     xattr->value = xattr->name + xattr->name_size;
     if ((uint32_t)xattr->name_size + xattr->value_size > end - offset - PN_EROFS_XATTR_ENTRY)
         return pn_refuse(failure, -EINVAL, offset, "erofs.xattr-range",
-                         "an xattr of %u+%u bytes reaches behind its place", xattr->name_size,
-                         xattr->value_size);
+                         "an xattr of %u+%u bytes reaches behind its place", xattr->name_size, xattr->value_size);
     if (xattr->index >= PN_EROFS_XATTR_PREFIXES)
-        return pn_refuse(failure, -EOPNOTSUPP, offset, "erofs.xattr-prefix", "unknown name prefix %u",
-                         xattr->index);
+        return pn_refuse(failure, -EOPNOTSUPP, offset, "erofs.xattr-prefix", "unknown name prefix %u", xattr->index);
     uint32_t name_size = xattr->name_size + (uint32_t)pn_erofs_xattr_prefixes[xattr->index].size;
     if (name_size == 0 || name_size > FULL_NAME_MAX || memchr(xattr->name, 0, xattr->name_size) != NULL)
         return pn_refuse(failure, -EINVAL, offset, "erofs.xattr-name",
@@ -119,8 +119,7 @@ static int32_t check_disjoint(const struct pn_erofs_reader *reader, uint32_t mid
     while (left < middle && right < reader->xattr_count) {
         int order = compare_names(&reader->xattrs[left], &reader->xattrs[right]);
         if (order == 0)
-            return pn_refuse(reader->failure, -EINVAL, offset, "erofs.xattr-duplicate",
-                             "an xattr name is given twice");
+            return pn_refuse(reader->failure, -EINVAL, offset, "erofs.xattr-duplicate", "an xattr name is given twice");
         if (order < 0)
             left++;
         else

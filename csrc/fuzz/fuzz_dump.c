@@ -17,9 +17,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Not assert(): the harness must notice in any build. */
-#define REQUIRE(condition) \
-    do { \
-        if (!(condition)) \
+#define REQUIRE(condition)    \
+    do {                      \
+        if (!(condition))     \
             __builtin_trap(); \
     } while (0)
 

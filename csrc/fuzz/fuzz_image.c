@@ -21,9 +21,9 @@
 #define FIELDS 11u
 
 /* Not assert(): the harness must notice in any build. */
-#define REQUIRE(condition) \
-    do { \
-        if (!(condition)) \
+#define REQUIRE(condition)    \
+    do {                      \
+        if (!(condition))     \
             __builtin_trap(); \
     } while (0)
 
@@ -37,8 +37,7 @@ static struct outcome text_of(const uint8_t *image, uint64_t size, uint32_t what
 {
     struct outcome outcome;
     memset(&outcome, 0, sizeof outcome);
-    outcome.status =
-        pn_composefs_text_from_image(image, size, what, filters, &outcome.text, &outcome.failure);
+    outcome.status = pn_composefs_text_from_image(image, size, what, filters, &outcome.text, &outcome.failure);
     if (outcome.status != 0) {
         REQUIRE(outcome.status < 0);
         REQUIRE(outcome.text.data == NULL && outcome.text.size == 0);

@@ -25,9 +25,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Not assert(): the harness must notice in any build. */
-#define REQUIRE(condition) \
-    do { \
-        if (!(condition)) \
+#define REQUIRE(condition)    \
+    do {                      \
+        if (!(condition))     \
             __builtin_trap(); \
     } while (0)
 
@@ -144,8 +144,8 @@ static void check_files(const struct job *job, int whole)
         else
             at += (size_t)snprintf(paths + at, PATH_SIZE, "/proc/self/fd/%d", i < 3 ? first[i] : half) + 1;
     }
-    REQUIRE(pn_verity_files(job->algorithm, job->block_size, job->salt, job->salt_size, (const uint8_t *)paths, job->files, 2,
-                            digests, errors) == 0);
+    REQUIRE(pn_verity_files(job->algorithm, job->block_size, job->salt, job->salt_size, (const uint8_t *)paths,
+                            job->files, 2, digests, errors) == 0);
     for (uint32_t i = 0; i < job->files; i++) {
         const uint8_t *digest = digests + i * job->digest_size;
         REQUIRE(errors[i] == (i == 3 ? -ENOENT : 0));
@@ -166,7 +166,8 @@ static uint8_t *tree_of(const struct job *job, const uint8_t *content, int fd, u
     uint8_t digest[DIGEST_MAX], *tree = malloc(tree_size + CANARY);
     REQUIRE(tree);
     memset(tree, 0xa5, tree_size + CANARY);
-    REQUIRE(pn_verity_digest(job->algorithm, job->block_size, job->salt, job->salt_size, content, fd, job->size, 3, tree, digest) == 0);
+    REQUIRE(pn_verity_digest(job->algorithm, job->block_size, job->salt, job->salt_size, content, fd, job->size, 3,
+                             tree, digest) == 0);
     require_expected(job, digest);
     for (unsigned i = 0; i < CANARY; i++)
         REQUIRE(tree[tree_size + i] == 0xa5);
@@ -189,22 +190,23 @@ static void check_all(struct job *job)
     int fd = file_of(job->content, job->size);
     find_kernels(job);
     use(job, job->kernel_count - 1); /* the portable one is the last */
-    REQUIRE(pn_verity_digest(job->algorithm, job->block_size, job->salt, job->salt_size, job->content, -1, job->size, 1, NULL,
-                             job->expected) == 0);
+    REQUIRE(pn_verity_digest(job->algorithm, job->block_size, job->salt, job->salt_size, job->content, -1, job->size, 1,
+                             NULL, job->expected) == 0);
     for (uint32_t kernel = 0; kernel + 1 < job->kernel_count; kernel++) {
         use(job, kernel);
-        REQUIRE(pn_verity_digest(job->algorithm, job->block_size, job->salt, job->salt_size, job->content, -1, job->size, 2,
-                                 NULL, digest) == 0);
+        REQUIRE(pn_verity_digest(job->algorithm, job->block_size, job->salt, job->salt_size, job->content, -1,
+                                 job->size, 2, NULL, digest) == 0);
         require_expected(job, digest);
     }
     use(job, job->kernel_choice);
-    REQUIRE(pn_verity_digest(job->algorithm, job->block_size, job->salt, job->salt_size, NULL, fd, job->size, 2, NULL, digest) == 0);
+    REQUIRE(pn_verity_digest(job->algorithm, job->block_size, job->salt, job->salt_size, NULL, fd, job->size, 2, NULL,
+                             digest) == 0);
     require_expected(job, digest);
     check_stream(job);
     check_files(job, fd);
     check_tree(job, fd);
-    REQUIRE(pn_verity_digest(job->algorithm, job->block_size, job->salt, job->salt_size, NULL, fd, job->size + 1, 2, NULL,
-                             digest) == -ESTALE);
+    REQUIRE(pn_verity_digest(job->algorithm, job->block_size, job->salt, job->salt_size, NULL, fd, job->size + 1, 2,
+                             NULL, digest) == -ESTALE);
     close(fd);
 }
 
@@ -213,10 +215,12 @@ static void check_refusals(const struct job *job)
     struct pn_verity_stream *stream;
     uint8_t digest[DIGEST_MAX];
     int32_t error = 0;
-    int32_t status = pn_verity_digest(job->algorithm, job->block_size, job->salt, job->salt_size, job->content, -1, 0, 1, NULL, digest);
+    int32_t status = pn_verity_digest(job->algorithm, job->block_size, job->salt, job->salt_size, job->content, -1, 0,
+                                      1, NULL, digest);
     REQUIRE(status == -EINVAL);
     REQUIRE(pn_verity_stream_new(job->algorithm, job->block_size, job->salt, job->salt_size, &stream) == status);
-    REQUIRE(pn_verity_files(job->algorithm, job->block_size, job->salt, job->salt_size, (const uint8_t *)"", 0, 1, digest, &error) == status);
+    REQUIRE(pn_verity_files(job->algorithm, job->block_size, job->salt, job->salt_size, (const uint8_t *)"", 0, 1,
+                            digest, &error) == status);
     if (job->salt_size <= 32) { /* these two have no salt */
         REQUIRE(pn_verity_tree_size(job->algorithm, job->block_size, 0) == status);
         REQUIRE(pn_verity_blocks(job->algorithm, job->block_size, job->content, 0, digest) == status);
@@ -236,7 +240,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < CHOICES)
         return 0;
     job.algorithm = data[0] & 0x80 ? data[0] : 1u + (data[0] & 1);
-    job.block_size = data[1] & 0x80 ? (uint32_t)data[1] << 24 | (uint32_t)data[4] << 8 | data[3] : 1024u << (data[1] % 7);
+    job.block_size =
+        data[1] & 0x80 ? (uint32_t)data[1] << 24 | (uint32_t)data[4] << 8 | data[3] : 1024u << (data[1] % 7);
     job.salt_size = data[2] & 0x80 ? data[2] : data[2] % 33u;
     job.salt_size = job.salt_size < 128 && job.salt_size > size - CHOICES ? (uint32_t)(size - CHOICES) : job.salt_size;
     job.salt = job.salt_size ? data + CHOICES : NULL;

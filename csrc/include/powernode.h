@@ -36,8 +36,8 @@ struct pn_failure {
 };
 
 /* Dump text to the composefs image `mkcomposefs --from-file` writes. Versions 0 or 1, as its --min-version and
- * --max-version. `flags` bit 0: strict (what its CFS_PARSE_STRICT=1 refuses is refused). After an error `image` is empty
- * and failure->where is a line number, 1 for the first. */
+ * --max-version. `flags` bit 0: strict (what its CFS_PARSE_STRICT=1 refuses is refused). After an error `image` is
+ * empty and failure->where is a line number, 1 for the first. */
 int32_t pn_composefs_image_from_dump(const uint8_t *text, uint64_t size, uint32_t min_version, uint32_t max_version,
                                      uint32_t flags, struct pn_buffer *image, struct pn_failure *failure);
 
@@ -47,25 +47,27 @@ int32_t pn_composefs_image_from_dump(const uint8_t *text, uint64_t size, uint32_
 int32_t pn_composefs_text_from_image(const uint8_t *image, uint64_t size, uint32_t what, const char *filters,
                                      struct pn_buffer *text, struct pn_failure *failure);
 
-/* A directory as a composefs image (`what` 0) or as dump text (1). `flags`: 1 no xattrs, 2 only user.* xattrs, 4 no device
- * nodes, 8 all times zero, 16 names of one inode become hard links. With `store` and `staging` (directories, else -1) every
- * object the store lacks is written to `staging` under the hexadecimal digest; making it durable and giving it its place is
- * the caller's. `progress` may be NULL, else three words: files done, bytes done, and one the caller sets to cancel. */
-int32_t pn_composefs_from_directory(int32_t directory, uint32_t what, uint32_t flags, uint32_t threads, uint32_t min_version,
-                                    uint32_t max_version, int32_t store, int32_t staging, uint64_t *progress,
-                                    struct pn_buffer *result, struct pn_failure *failure);
+/* A directory as a composefs image (`what` 0) or as dump text (1). `flags`: 1 no xattrs, 2 only user.* xattrs, 4 no
+ * device nodes, 8 all times zero, 16 names of one inode become hard links. With `store` and `staging` (directories,
+ * else -1) every object the store lacks is written to `staging` under the hexadecimal digest; making it durable and
+ * giving it its place is the caller's. `progress` may be NULL, else three words: files done, bytes done, and one the
+ * caller sets to cancel. */
+int32_t pn_composefs_from_directory(int32_t directory, uint32_t what, uint32_t flags, uint32_t threads,
+                                    uint32_t min_version, uint32_t max_version, int32_t store, int32_t staging,
+                                    uint64_t *progress, struct pn_buffer *result, struct pn_failure *failure);
 
 /* fs-verity. `algorithm`: 1 = SHA-256, 2 = SHA-512. `salt` may be NULL. `threads`: 0 = all CPUs of the process. */
 
-/* The digest of `size` bytes: at `data`, or of the file `fd` if `data` is NULL. `tree` may be NULL, else it receives the
- * Merkle tree (pn_verity_tree_size bytes). -ESTALE: the file ended before `size`. */
-int32_t pn_verity_digest(uint32_t algorithm, uint32_t block_size, const uint8_t *salt, uint32_t salt_size, const uint8_t *data,
-                         int32_t fd, uint64_t size, uint32_t threads, uint8_t *tree, uint8_t *digest);
+/* The digest of `size` bytes: at `data`, or of the file `fd` if `data` is NULL. `tree` may be NULL, else it receives
+ * the Merkle tree (pn_verity_tree_size bytes). -ESTALE: the file ended before `size`. */
+int32_t pn_verity_digest(uint32_t algorithm, uint32_t block_size, const uint8_t *salt, uint32_t salt_size,
+                         const uint8_t *data, int32_t fd, uint64_t size, uint32_t threads, uint8_t *tree,
+                         uint8_t *digest);
 int64_t pn_verity_tree_size(uint32_t algorithm, uint32_t block_size, uint64_t size);
 
 /* Many files: `paths` holds `count` NUL-terminated strings; errors[i] is 0 or -errno of file i. */
-int32_t pn_verity_files(uint32_t algorithm, uint32_t block_size, const uint8_t *salt, uint32_t salt_size, const uint8_t *paths,
-                        uint64_t count, uint32_t threads, uint8_t *digests, int32_t *errors);
+int32_t pn_verity_files(uint32_t algorithm, uint32_t block_size, const uint8_t *salt, uint32_t salt_size,
+                        const uint8_t *paths, uint64_t count, uint32_t threads, uint8_t *digests, int32_t *errors);
 
 /* Data that arrives in pieces. A stream is finished once; freeing it is always needed. */
 struct pn_verity_stream;
@@ -76,10 +78,12 @@ int32_t pn_verity_stream_finish(struct pn_verity_stream *stream, uint8_t *digest
 void pn_verity_stream_free(struct pn_verity_stream *stream);
 
 /* For benchmarks: the plain hashes of `count` blocks, with the kernel in use. */
-int32_t pn_verity_blocks(uint32_t algorithm, uint32_t block_size, const uint8_t *data, uint64_t count, uint8_t *digests);
+int32_t pn_verity_blocks(uint32_t algorithm, uint32_t block_size, const uint8_t *data, uint64_t count,
+                         uint8_t *digests);
 
 /* The hash kernels: name (32 bytes, NUL-padded) and algorithm of number `index`; 0 = this CPU lacks what it needs,
- * 1 = usable, 2 = in use, -ENOENT = past the end. use_kernel fixes the choice (NULL: choose again); calibrate lets them race. */
+ * 1 = usable, 2 = in use, -ENOENT = past the end. use_kernel fixes the choice (NULL: choose again); calibrate lets them
+ * race. */
 int32_t pn_verity_kernel(uint32_t index, uint8_t *name, uint32_t *algorithm);
 int32_t pn_verity_use_kernel(const uint8_t *name);
 int32_t pn_verity_calibrate(uint32_t algorithm);

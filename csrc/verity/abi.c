@@ -11,8 +11,9 @@
 #include <errno.h>
 #include <string.h>
 
-int32_t pn_verity_digest(uint32_t algorithm, uint32_t block_size, const uint8_t *salt, uint32_t salt_size, const uint8_t *data,
-                         int32_t fd, uint64_t size, uint32_t threads, uint8_t *tree, uint8_t *digest)
+int32_t pn_verity_digest(uint32_t algorithm, uint32_t block_size, const uint8_t *salt, uint32_t salt_size,
+                         const uint8_t *data, int32_t fd, uint64_t size, uint32_t threads, uint8_t *tree,
+                         uint8_t *digest)
 {
     struct pn_plan plan;
     const struct pn_source source = {.data = data, .fd = fd, .size = size};
@@ -33,8 +34,8 @@ int64_t pn_verity_tree_size(uint32_t algorithm, uint32_t block_size, uint64_t si
     return size > INT64_MAX ? -EFBIG : (int64_t)pn_merkle_tree_size(&plan, size);
 }
 
-int32_t pn_verity_files(uint32_t algorithm, uint32_t block_size, const uint8_t *salt, uint32_t salt_size, const uint8_t *paths,
-                        uint64_t count, uint32_t threads, uint8_t *digests, int32_t *errors)
+int32_t pn_verity_files(uint32_t algorithm, uint32_t block_size, const uint8_t *salt, uint32_t salt_size,
+                        const uint8_t *paths, uint64_t count, uint32_t threads, uint8_t *digests, int32_t *errors)
 {
     struct pn_plan plan;
     int error = pn_plan_init(&plan, algorithm, block_size, salt, salt_size);

@@ -36,7 +36,8 @@ int pn_batch_new(const struct pn_plan *plan, struct pn_batch **out)
 {
     const size_t leaf_bytes = (size_t)(ROOM_BYTES / plan->block_size) * plan->digest_size;
     /* A file of two blocks or more needs a hash block: at most half as many as there are blocks of room. */
-    const size_t hash_bytes = ROOM_BYTES / 2 < FILES_MAX * (size_t)plan->block_size ? ROOM_BYTES / 2 : FILES_MAX * (size_t)plan->block_size;
+    const size_t hash_bytes =
+        ROOM_BYTES / 2 < FILES_MAX * (size_t)plan->block_size ? ROOM_BYTES / 2 : FILES_MAX * (size_t)plan->block_size;
     struct pn_batch *batch = calloc(1, sizeof(*batch));
     if (!batch)
         return -ENOMEM;
@@ -96,7 +97,8 @@ void pn_batch_commit(struct pn_batch *batch, uint64_t size, uint8_t *digest)
     const uint32_t leaves = (uint32_t)pn_blocks_of(plan, size);
     const size_t rounded = (size_t)leaves * plan->block_size;
     memset(batch->room + batch->used + size, 0, rounded - size);
-    batch->owed[batch->files++] = (struct owed){.size = size, .first_leaf = batch->leaves, .leaves = leaves, .digest = digest};
+    batch->owed[batch->files++] =
+        (struct owed){.size = size, .first_leaf = batch->leaves, .leaves = leaves, .digest = digest};
     batch->leaves += leaves;
     batch->used += rounded;
 }
@@ -141,7 +143,8 @@ void pn_batch_flush(struct pn_batch *batch)
         const struct owed *owed = &batch->owed[i];
         memcpy(owed->digest, digests + (size_t)i * plan->digest_size, plan->digest_size);
         if (batch->visit && !batch->error)
-            batch->error = batch->visit(batch->context, owed->digest, batch->room + (size_t)owed->first_leaf * plan->block_size, owed->size);
+            batch->error = batch->visit(batch->context, owed->digest,
+                                        batch->room + (size_t)owed->first_leaf * plan->block_size, owed->size);
     }
     batch->files = batch->leaves = 0;
     batch->used = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * CPU features that choose a kernel. Detection runs once per process; a race between two first callers computes the same
- * word twice and is harmless.
+ * CPU features that choose a kernel. Detection runs once per process; a race between two first callers computes the
+ * same word twice and is harmless.
  */
 #include "cpu.h"
 
@@ -71,8 +71,8 @@ static uint32_t masked(void)
         const char *name;
         uint32_t bit;
     } names[] = {
-        {"shani", PN_CPU_SHANI},        {"avx2", PN_CPU_AVX2},           {"avx512", PN_CPU_AVX512}, {"neon", PN_CPU_NEON},
-        {"arm-sha2", PN_CPU_ARM_SHA2}, {"arm-sha512", PN_CPU_ARM_SHA512},
+        {"shani", PN_CPU_SHANI}, {"avx2", PN_CPU_AVX2},         {"avx512", PN_CPU_AVX512},
+        {"neon", PN_CPU_NEON},   {"arm-sha2", PN_CPU_ARM_SHA2}, {"arm-sha512", PN_CPU_ARM_SHA512},
     };
     const char *list = getenv("POWERNODE_CPU_MASK");
     uint32_t mask = 0;

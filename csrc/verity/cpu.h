@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 enum {
-    PN_CPU_SHANI = 1u << 0,  /* SHA-256 instructions, with SSSE3 and SSE4.1 */
+    PN_CPU_SHANI = 1u << 0, /* SHA-256 instructions, with SSSE3 and SSE4.1 */
     PN_CPU_AVX2 = 1u << 1,
     PN_CPU_AVX512 = 1u << 2, /* F, BW and VL, saved by the operating system */
     PN_CPU_NEON = 1u << 3,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The file is cut into chunks of about 1 MiB; threads take the next chunk, read it into a buffer of their own and hash its
- * blocks. pread and not mmap: a mapping is up to a fifth faster while the page cache holds large folios, but a file cut
- * short under it kills the process with SIGBUS, and its pages count as our memory.
+ * The file is cut into chunks of about 1 MiB; threads take the next chunk, read it into a buffer of their own and hash
+ * its blocks. pread and not mmap: a mapping is up to a fifth faster while the page cache holds large folios, but a file
+ * cut short under it kills the process with SIGBUS, and its pages count as our memory.
  *
- * What a chunk leaves behind are the digests of its blocks, or, where a chunk is a whole number of hash blocks, already the
- * digests of those, a hundredth of that. The caller pushes them into the Merkle builder in order after each span of chunks,
- * so memory stays below a few MiB however large the file is.
+ * What a chunk leaves behind are the digests of its blocks, or, where a chunk is a whole number of hash blocks, already
+ * the digests of those, a hundredth of that. The caller pushes them into the Merkle builder in order after each span of
+ * chunks, so memory stays below a few MiB however large the file is.
  */
 #include "digest.h"
 
@@ -34,11 +34,11 @@ struct work {
     const struct pn_plan *plan;
     const struct pn_source *source;
     uint32_t chunk_blocks;
-    uint32_t collapse;     /* chunks leave digests of hash blocks instead of data blocks */
-    uint32_t per_chunk;    /* digests a full chunk leaves */
+    uint32_t collapse;      /* chunks leave digests of hash blocks instead of data blocks */
+    uint32_t per_chunk;     /* digests a full chunk leaves */
     uint64_t first, chunks; /* of this span */
-    uint8_t *results;      /* per_chunk digests for every chunk of the span */
-    uint8_t *loose;        /* when collapsing: digests of the last hash block of the file, if it is not full */
+    uint8_t *results;       /* per_chunk digests for every chunk of the span */
+    uint8_t *loose;         /* when collapsing: digests of the last hash block of the file, if it is not full */
     uint32_t loose_count;
     _Atomic uint64_t next;
     _Atomic int error;
@@ -206,7 +206,8 @@ static int digest_with_tree(struct work *work, unsigned threads, uint64_t chunks
     return error;
 }
 
-int pn_digest(const struct pn_plan *plan, const struct pn_source *source, unsigned threads, uint8_t *tree, uint8_t *digest)
+int pn_digest(const struct pn_plan *plan, const struct pn_source *source, unsigned threads, uint8_t *tree,
+              uint8_t *digest)
 {
     struct work work;
     tree = source->size > plan->block_size ? tree : NULL;
@@ -218,5 +219,6 @@ int pn_digest(const struct pn_plan *plan, const struct pn_source *source, unsign
         pn_engine_calibrate(plan->algorithm);
     if (!source->data && source->size > CHUNK_BYTES)
         (void)posix_fadvise(source->fd, 0, (off_t)source->size, POSIX_FADV_SEQUENTIAL);
-    return tree ? digest_with_tree(&work, threads, chunks, tree, digest) : digest_streaming(&work, threads, chunks, digest);
+    return tree ? digest_with_tree(&work, threads, chunks, tree, digest)
+                : digest_streaming(&work, threads, chunks, digest);
 }

@@ -15,8 +15,10 @@ struct pn_source {
     const uint64_t *stop; /* NULL, or a word that somebody sets to end the work with -ECANCELED */
 };
 
-/* `tree`: NULL, or pn_merkle_tree_size bytes that receive the Merkle tree. -ESTALE: the file became shorter meanwhile. */
-int pn_digest(const struct pn_plan *plan, const struct pn_source *source, unsigned threads, uint8_t *tree, uint8_t *digest);
+/* `tree`: NULL, or pn_merkle_tree_size bytes that receive the Merkle tree. -ESTALE: the file became shorter meanwhile.
+ */
+int pn_digest(const struct pn_plan *plan, const struct pn_source *source, unsigned threads, uint8_t *tree,
+              uint8_t *digest);
 
 /* How many threads a caller who says 0 gets: the CPUs this process may run on. */
 unsigned pn_thread_count(unsigned asked);

@@ -2,8 +2,8 @@
  *
  * The one dispatch point. An engine is a kernel plus the narrower ones that take what does not fill its lanes. Which is
  * best cannot be told from feature bits (no kernel wins on every core), so before long work the candidates race once on
- * 64 KiB each: a fraction of a millisecond, repaid by the first few megabytes. Engines are constant once published, so a
- * race between first callers is harmless.
+ * 64 KiB each: a fraction of a millisecond, repaid by the first few megabytes. Engines are constant once published, so
+ * a race between first callers is harmless.
  */
 #include "engine.h"
 
@@ -56,8 +56,8 @@ static size_t chain_of(enum pn_algorithm algorithm, const struct pn_kernel *chai
 }
 
 /* Fewer messages than lanes: the last message runs in every idle lane and its copies are thrown away. */
-static void run_padded(const struct pn_kernel *kernel, const struct pn_frame *frame, const uint8_t *const *messages, size_t count,
-                       uint8_t *digests)
+static void run_padded(const struct pn_kernel *kernel, const struct pn_frame *frame, const uint8_t *const *messages,
+                       size_t count, uint8_t *digests)
 {
     const uint8_t *filled[LANES_MAX];
     uint8_t out[LANES_MAX * PN_DIGEST_MAX];
@@ -85,7 +85,8 @@ void pn_hash_many(const struct pn_frame *frame, const uint8_t *const *messages, 
     }
 }
 
-void pn_hash_run(const struct pn_frame *frame, const uint8_t *messages, size_t message_size, size_t count, uint8_t *digests)
+void pn_hash_run(const struct pn_frame *frame, const uint8_t *messages, size_t message_size, size_t count,
+                 uint8_t *digests)
 {
     enum { BATCH = 256 };
     const uint8_t *pointers[BATCH];
@@ -135,8 +136,8 @@ void pn_engine_calibrate(enum pn_algorithm algorithm)
         }
     }
     /* Unless somebody has chosen a kernel meanwhile. */
-    atomic_compare_exchange_strong_explicit(&chosen[algorithm - 1], &before_race, (uint32_t)winner + 1, memory_order_relaxed,
-                                            memory_order_relaxed);
+    atomic_compare_exchange_strong_explicit(&chosen[algorithm - 1], &before_race, (uint32_t)winner + 1,
+                                            memory_order_relaxed, memory_order_relaxed);
 }
 
 int pn_engine_force(const char *name)
@@ -160,7 +161,8 @@ int pn_engine_force(const char *name)
     return -ENOENT;
 }
 
-void pn_frame_init(struct pn_frame *frame, enum pn_algorithm algorithm, const uint8_t *salt, size_t salt_size, size_t message_size)
+void pn_frame_init(struct pn_frame *frame, enum pn_algorithm algorithm, const uint8_t *salt, size_t salt_size,
+                   size_t message_size)
 {
     const size_t block_size = pn_hash_block_size(algorithm);
     const uint64_t bits = 8 * (uint64_t)(message_size + (salt_size ? block_size : 0));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a hash kernel is. fs-verity hashes very many messages of one length that all begin with the same salt, so a kernel
- * gets a `frame` (everything the messages share, worked out once) and a list of pointers, and may run several messages in
- * the lanes of a vector or in interleaved instruction streams. Every kernel gives the same bytes; they differ in speed only.
+ * What a hash kernel is. fs-verity hashes very many messages of one length that all begin with the same salt, so a
+ * kernel gets a `frame` (everything the messages share, worked out once) and a list of pointers, and may run several
+ * messages in the lanes of a vector or in interleaved instruction streams. Every kernel gives the same bytes; they
+ * differ in speed only.
  */
 #ifndef PN_VERITY_KERNEL_H
 #define PN_VERITY_KERNEL_H
@@ -31,14 +32,15 @@ struct pn_frame {
 };
 
 /* `groups` times `lanes` messages; digests are written one after the other in message order. */
-typedef void pn_kernel_run(const struct pn_frame *frame, const uint8_t *const *messages, size_t groups, uint8_t *digests);
+typedef void pn_kernel_run(const struct pn_frame *frame, const uint8_t *const *messages, size_t groups,
+                           uint8_t *digests);
 
 struct pn_kernel {
     const char *name;
     enum pn_algorithm algorithm;
     uint32_t lanes;
-    uint32_t features;  /* PN_CPU_* bits, all needed */
-    uint32_t worth;     /* with at least this many messages, idle lanes cost less than a narrower kernel */
+    uint32_t features; /* PN_CPU_* bits, all needed */
+    uint32_t worth;    /* with at least this many messages, idle lanes cost less than a narrower kernel */
     pn_kernel_run *run;
 };
 
@@ -51,7 +53,8 @@ extern const uint32_t pn_sha256_initial[8];
 extern const uint64_t pn_sha512_k[80];
 extern const uint64_t pn_sha512_initial[8];
 
-/* In portable C, to prepare frames: the schedule of a block with the round constants added, and one whole compression. */
+/* In portable C, to prepare frames: the schedule of a block with the round constants added, and one whole compression.
+ */
 void pn_sha256_schedule(uint32_t wk[64], const uint8_t *block);
 void pn_sha512_schedule(uint64_t wk[80], const uint8_t *block);
 void pn_sha256_compress(uint32_t state[8], const uint8_t *block);

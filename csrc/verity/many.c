@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Many files by name. Threads take a handful of files at a time; small ones go through a batch, middling ones are hashed by
- * the thread alone, and the few large ones are left for the end, where all threads share each.
+ * Many files by name. Threads take a handful of files at a time; small ones go through a batch, middling ones are
+ * hashed by the thread alone, and the few large ones are left for the end, where all threads share each.
  */
 #include "many.h"
 
@@ -96,12 +96,14 @@ static void large_files(struct files *files, unsigned threads)
             files->errors[i] = source.fd;
             continue;
         }
-        files->errors[i] = pn_digest(files->plan, &source, threads, NULL, files->digests + i * files->plan->digest_size);
+        files->errors[i] =
+            pn_digest(files->plan, &source, threads, NULL, files->digests + i * files->plan->digest_size);
         close(source.fd);
     }
 }
 
-int pn_digest_files(const struct pn_plan *plan, const char *paths, uint64_t count, unsigned threads, uint8_t *digests, int32_t *errors)
+int pn_digest_files(const struct pn_plan *plan, const char *paths, uint64_t count, unsigned threads, uint8_t *digests,
+                    int32_t *errors)
 {
     struct files files = {.plan = plan, .count = count, .digests = digests, .errors = errors};
     pthread_t helpers[THREADS_MAX];

@@ -27,8 +27,8 @@ int pn_plan_init(struct pn_plan *plan, uint32_t algorithm, uint32_t block_size, 
     return 0;
 }
 
-/* struct fsverity_descriptor of the kernel, little-endian: version 1, algorithm, log2 of the block size, salt size, a zero
- * word, the file size, the root hash in 64 bytes, the salt in 32, zeros. */
+/* struct fsverity_descriptor of the kernel, little-endian: version 1, algorithm, log2 of the block size, salt size, a
+ * zero word, the file size, the root hash in 64 bytes, the salt in 32, zeros. */
 void pn_descriptor(const struct pn_plan *plan, uint64_t size, const uint8_t *root, uint8_t out[PN_DESCRIPTOR_SIZE])
 {
     uint8_t log2 = 0;

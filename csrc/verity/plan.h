@@ -21,8 +21,10 @@ struct pn_plan {
     struct pn_frame descriptor; /* the 256 bytes whose hash is the file digest; never salted */
 };
 
-/* -EINVAL unless the algorithm is known, the block size a power of two within the limits and the salt at most 32 bytes. */
-int pn_plan_init(struct pn_plan *plan, uint32_t algorithm, uint32_t block_size, const uint8_t *salt, uint32_t salt_size);
+/* -EINVAL unless the algorithm is known, the block size a power of two within the limits and the salt at most 32 bytes.
+ */
+int pn_plan_init(struct pn_plan *plan, uint32_t algorithm, uint32_t block_size, const uint8_t *salt,
+                 uint32_t salt_size);
 
 /* The descriptor of a file of `size` bytes whose Merkle tree has this root. */
 void pn_descriptor(const struct pn_plan *plan, uint64_t size, const uint8_t *root, uint8_t out[PN_DESCRIPTOR_SIZE]);

@@ -2,9 +2,10 @@
  *
  * SHA-256 with the ARMv8 SHA-2 instructions, one, two or four messages at a time.
  *
- * Four rounds are one sha256h and one sha256h2. The two do not wait for each other, but the next four rounds wait for both:
- * one message leaves the unit idle for most of their latency (four or five cycles on the cores of today). Two messages fill
- * a unit that starts one such instruction per cycle, four are for cores with two units. See docs/adr/0003-arm64-kernels.md.
+ * Four rounds are one sha256h and one sha256h2. The two do not wait for each other, but the next four rounds wait for
+ * both: one message leaves the unit idle for most of their latency (four or five cycles on the cores of today). Two
+ * messages fill a unit that starts one such instruction per cycle, four are for cores with two units. See
+ * docs/adr/0003-arm64-kernels.md.
  */
 #include "kernels.h"
 
@@ -15,8 +16,9 @@
 #include "cpu.h"
 
 /* The compiler must know the instructions in these functions only: the rest of the library runs on every arm64 CPU.
- * clang before 16 hides the intrinsics unless the whole file may use them; announcing the feature to its header is enough.
- * gcc: the last scheduling pass, which the x86 kernels are better without, is worth a quarter on the in-order Cortex-A55. */
+ * clang before 16 hides the intrinsics unless the whole file may use them; announcing the feature to its header is
+ * enough. gcc: the last scheduling pass, which the x86 kernels are better without, is worth a quarter on the in-order
+ * Cortex-A55. */
 #if defined(__clang__)
 #ifndef __ARM_FEATURE_SHA2
 #define __ARM_FEATURE_SHA2 1
@@ -28,7 +30,8 @@
 #include <arm_neon.h>
 
 #define INLINE static inline __attribute__((always_inline)) TARGET
-/* Unrolled at every optimisation level, or gcc -O2 keeps the loop and with it the states in memory; clang unrolls anyway. */
+/* Unrolled at every optimisation level, or gcc -O2 keeps the loop and with it the states in memory; clang unrolls
+ * anyway. */
 #if defined(__clang__)
 #define EACH for (unsigned j = 0; j < streams; j++)
 #else
@@ -45,27 +48,29 @@ INLINE void store_words(uint8_t *to, uint32x4_t words)
     vst1q_u8(to, vrev32q_u8(vreinterpretq_u8_u32(words)));
 }
 
-/* Four rounds of every stream, `wk` being message words plus constants. In FOUR_ROUNDS_EXTEND `m0` holds the words of these
- * rounds and becomes those of sixteen rounds later. Stream by stream, as in sha256_shani.c: few values are alive at once. */
-#define FOUR_ROUNDS_OF_ONE(wk)                                                                                                   \
-    uint32x4_t before = abcd[j];                                                                                                 \
-    abcd[j] = vsha256hq_u32(before, efgh[j], wk);                                                                                \
+/* Four rounds of every stream, `wk` being message words plus constants. In FOUR_ROUNDS_EXTEND `m0` holds the words of
+ * these rounds and becomes those of sixteen rounds later. Stream by stream, as in sha256_shani.c: few values are alive
+ * at once. */
+#define FOUR_ROUNDS_OF_ONE(wk)                    \
+    uint32x4_t before = abcd[j];                  \
+    abcd[j] = vsha256hq_u32(before, efgh[j], wk); \
     efgh[j] = vsha256h2q_u32(efgh[j], before, wk)
-#define FOUR_ROUNDS(t, m0)                                                                                                       \
-    EACH                                                                                                                         \
-    {                                                                                                                            \
-        uint32x4_t wk = vaddq_u32(m0[j], vld1q_u32(pn_sha256_k + (t)));                                                          \
-        FOUR_ROUNDS_OF_ONE(wk);                                                                                                  \
+#define FOUR_ROUNDS(t, m0)                                              \
+    EACH                                                                \
+    {                                                                   \
+        uint32x4_t wk = vaddq_u32(m0[j], vld1q_u32(pn_sha256_k + (t))); \
+        FOUR_ROUNDS_OF_ONE(wk);                                         \
     }
-#define FOUR_ROUNDS_EXTEND(t, m0, m1, m2, m3)                                                                                    \
-    EACH                                                                                                                         \
-    {                                                                                                                            \
-        uint32x4_t wk = vaddq_u32(m0[j], vld1q_u32(pn_sha256_k + (t)));                                                          \
-        m0[j] = vsha256su1q_u32(vsha256su0q_u32(m0[j], m1[j]), m2[j], m3[j]);                                                    \
-        FOUR_ROUNDS_OF_ONE(wk);                                                                                                  \
+#define FOUR_ROUNDS_EXTEND(t, m0, m1, m2, m3)                                 \
+    EACH                                                                      \
+    {                                                                         \
+        uint32x4_t wk = vaddq_u32(m0[j], vld1q_u32(pn_sha256_k + (t)));       \
+        m0[j] = vsha256su1q_u32(vsha256su0q_u32(m0[j], m1[j]), m2[j], m3[j]); \
+        FOUR_ROUNDS_OF_ONE(wk);                                               \
     }
 
-INLINE void run_streams(const unsigned streams, const struct pn_frame *frame, const uint8_t *const *messages, uint8_t *digests)
+INLINE void run_streams(const unsigned streams, const struct pn_frame *frame, const uint8_t *const *messages,
+                        uint8_t *digests)
 {
     uint32x4_t abcd[4], efgh[4], save0[4], save1[4], a[4], b[4], c[4], d[4];
     const uint8_t *from[4];
@@ -107,15 +112,19 @@ INLINE void run_streams(const unsigned streams, const struct pn_frame *frame, co
     EACH store_words(digests + 32 * j + 16, vaddq_u32(efgh[j], save1[j]));
 }
 
-#define KERNEL(count, least)                                                                                                     \
-    TARGET static void run_##count(const struct pn_frame *frame, const uint8_t *const *messages, size_t groups, uint8_t *out)   \
-    {                                                                                                                            \
-        for (; groups; groups--, messages += (count), out += 32 * (count))                                                      \
-            run_streams(count, frame, messages, out);                                                                           \
-    }                                                                                                                            \
-    const struct pn_kernel pn_sha256_armce_##count = {                                                                           \
-        .name = "sha256-armce-" #count, .algorithm = PN_SHA256, .lanes = (count), .features = PN_CPU_ARM_SHA2,                  \
-        .worth = (least), .run = run_##count}
+#define KERNEL(count, least)                                                                                    \
+    TARGET static void run_##count(const struct pn_frame *frame, const uint8_t *const *messages, size_t groups, \
+                                   uint8_t *out)                                                                \
+    {                                                                                                           \
+        for (; groups; groups--, messages += (count), out += 32 * (count))                                      \
+            run_streams(count, frame, messages, out);                                                           \
+    }                                                                                                           \
+    const struct pn_kernel pn_sha256_armce_##count = {.name = "sha256-armce-" #count,                           \
+                                                      .algorithm = PN_SHA256,                                   \
+                                                      .lanes = (count),                                         \
+                                                      .features = PN_CPU_ARM_SHA2,                              \
+                                                      .worth = (least),                                         \
+                                                      .run = run_##count}
 
 KERNEL(1, 1);
 KERNEL(2, 2);

@@ -56,6 +56,10 @@ TARGET static inline void store8(const V state[8], uint8_t *digests)
 #define STORE8 store8
 #include "sha2_lanes.h"
 
-const struct pn_kernel pn_sha256_avx512_16 = {
-    .name = "sha256-avx512-16", .algorithm = PN_SHA256, .lanes = 16, .features = PN_CPU_AVX512 | PN_CPU_AVX2, .worth = 7, .run = run_lanes};
+const struct pn_kernel pn_sha256_avx512_16 = {.name = "sha256-avx512-16",
+                                              .algorithm = PN_SHA256,
+                                              .lanes = 16,
+                                              .features = PN_CPU_AVX512 | PN_CPU_AVX2,
+                                              .worth = 7,
+                                              .run = run_lanes};
 #endif

@@ -2,15 +2,16 @@
  *
  * SHA-256 of four messages in NEON lanes: the kernel of cores without SHA-2 instructions, above all the Raspberry Pi 4.
  *
- * Its Cortex-A72 starts two NEON operations per cycle, of 3 cycles each, but only one of the two pipes shifts, and `sri` or
- * `sli` on full registers may hold it twice. A rotation is two shifts whatever we do: `shl` + `ushr` + `orr` needs three
- * operations, `shl` + `usra` two, since adding what cannot overlap is as good as or-ing it; that is 12% fewer cycles. A block
- * of four messages then is about 2700 operations, 1350 cycles for two pipes, of which 1250 are shifts; about 1680 after
- * latencies. The constants cost nothing: the compiler splats them once per group into a table on the stack.
+ * Its Cortex-A72 starts two NEON operations per cycle, of 3 cycles each, but only one of the two pipes shifts, and
+ * `sri` or `sli` on full registers may hold it twice. A rotation is two shifts whatever we do: `shl` + `ushr` + `orr`
+ * needs three operations, `shl` + `usra` two, since adding what cannot overlap is as good as or-ing it; that is 12%
+ * fewer cycles. A block of four messages then is about 2700 operations, 1350 cycles for two pipes, of which 1250 are
+ * shifts; about 1680 after latencies. The constants cost nothing: the compiler splats them once per group into a table
+ * on the stack.
  *
- * A scalar block takes about 710 cycles, a lane of these 420. The scalar pipes idle meanwhile, and a fifth message beside
- * the lanes would hide in them nearly free (340 cycles a block); two more would not. That is a kernel of its own, to be
- * written when it can be timed on the real machine. How all this was found: docs/adr/0003-arm64-kernels.md.
+ * A scalar block takes about 710 cycles, a lane of these 420. The scalar pipes idle meanwhile, and a fifth message
+ * beside the lanes would hide in them nearly free (340 cycles a block); two more would not. That is a kernel of its
+ * own, to be written when it can be timed on the real machine. How all this was found: docs/adr/0003-arm64-kernels.md.
  */
 #include "kernels.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * SHA-256 in portable C, after FIPS 180-4. It prepares frames for every kernel and is the kernel of CPUs we know nothing about.
+ * SHA-256 in portable C, after FIPS 180-4. It prepares frames for every kernel and is the kernel of CPUs we know
+ * nothing about.
  */
 #include "kernel.h"
 #include "kernels.h"
@@ -67,7 +68,8 @@ void pn_sha256_compress(uint32_t state[8], const uint8_t *block)
 
 /* The kernel: the template of the vector kernels with one lane of scalar words, which unrolls better than `rounds`. */
 #if defined(__GNUC__) && !defined(__clang__)
-#define TARGET __attribute__((optimize("no-tree-slp-vectorize"))) /* pairs of rotates in a vector are slower than apart */
+#define TARGET \
+    __attribute__((optimize("no-tree-slp-vectorize"))) /* pairs of rotates in a vector are slower than apart */
 #else
 #define TARGET
 #endif

@@ -2,10 +2,11 @@
  *
  * SHA-256 with the x86 SHA instructions, one, two or four messages at a time.
  *
- * sha256rnds2 needs four cycles for two rounds and each one waits for the one before, so a single message leaves the unit
- * idle three cycles of four on cores that can start one per cycle. Interleaving independent messages fills the gap: two
- * streams suffice where the unit starts one every other cycle, four where it starts one every cycle. With four, the message
- * words spill from the sixteen registers; the loads are free, because the FP pipes are what is scarce.
+ * sha256rnds2 needs four cycles for two rounds and each one waits for the one before, so a single message leaves the
+ * unit idle three cycles of four on cores that can start one per cycle. Interleaving independent messages fills the
+ * gap: two streams suffice where the unit starts one every other cycle, four where it starts one every cycle. With
+ * four, the message words spill from the sixteen registers; the loads are free, because the FP pipes are what is
+ * scarce.
  */
 #include "kernels.h"
 
@@ -39,27 +40,29 @@ INLINE void store_digest(uint8_t *digest, __m128i abef, __m128i cdgh)
     _mm_storeu_si128((__m128i *)(digest + 16), _mm_shuffle_epi8(hgfe, swap));
 }
 
-/* Four rounds of every stream. `m0` holds the words of these rounds; the next words grow out of m0..m3 meanwhile. Stream by
- * stream rather than instruction by instruction: fewer values are alive at once, and the core reorders across streams. */
+/* Four rounds of every stream. `m0` holds the words of these rounds; the next words grow out of m0..m3 meanwhile.
+ * Stream by stream rather than instruction by instruction: fewer values are alive at once, and the core reorders across
+ * streams. */
 #define EACH _Pragma("GCC unroll 4") for (unsigned j = 0; j < streams; j++)
-#define FOUR_ROUNDS_OF_ONE(t, m0)                                                                                                \
-    __m128i wk = _mm_add_epi32(m0[j], _mm_load_si128((const __m128i *)(pn_sha256_k + (t))));                                     \
-    cdgh[j] = _mm_sha256rnds2_epu32(cdgh[j], abef[j], wk);                                                                       \
+#define FOUR_ROUNDS_OF_ONE(t, m0)                                                            \
+    __m128i wk = _mm_add_epi32(m0[j], _mm_load_si128((const __m128i *)(pn_sha256_k + (t)))); \
+    cdgh[j] = _mm_sha256rnds2_epu32(cdgh[j], abef[j], wk);                                   \
     abef[j] = _mm_sha256rnds2_epu32(abef[j], cdgh[j], _mm_shuffle_epi32(wk, 0x0e))
-#define FOUR_ROUNDS(t, m0)                                                                                                       \
-    EACH                                                                                                                         \
-    {                                                                                                                            \
-        FOUR_ROUNDS_OF_ONE(t, m0);                                                                                               \
+#define FOUR_ROUNDS(t, m0)         \
+    EACH                           \
+    {                              \
+        FOUR_ROUNDS_OF_ONE(t, m0); \
     }
-#define FOUR_ROUNDS_EXTEND(t, m0, m1, m2, m3)                                                                                    \
-    EACH                                                                                                                         \
-    {                                                                                                                            \
-        FOUR_ROUNDS_OF_ONE(t, m0);                                                                                               \
-        m0[j] = _mm_add_epi32(_mm_sha256msg1_epu32(m0[j], m1[j]), _mm_alignr_epi8(m3[j], m2[j], 4));                             \
-        m0[j] = _mm_sha256msg2_epu32(m0[j], m3[j]);                                                                              \
+#define FOUR_ROUNDS_EXTEND(t, m0, m1, m2, m3)                                                        \
+    EACH                                                                                             \
+    {                                                                                                \
+        FOUR_ROUNDS_OF_ONE(t, m0);                                                                   \
+        m0[j] = _mm_add_epi32(_mm_sha256msg1_epu32(m0[j], m1[j]), _mm_alignr_epi8(m3[j], m2[j], 4)); \
+        m0[j] = _mm_sha256msg2_epu32(m0[j], m3[j]);                                                  \
     }
 
-INLINE void run_streams(const unsigned streams, const struct pn_frame *frame, const uint8_t *const *messages, uint8_t *digests)
+INLINE void run_streams(const unsigned streams, const struct pn_frame *frame, const uint8_t *const *messages,
+                        uint8_t *digests)
 {
     const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
     __m128i abef[4], cdgh[4], save0[4], save1[4], a[4], b[4], c[4], d[4];
@@ -102,15 +105,19 @@ INLINE void run_streams(const unsigned streams, const struct pn_frame *frame, co
     EACH store_digest(digests + 32 * j, _mm_add_epi32(abef[j], save0[j]), _mm_add_epi32(cdgh[j], save1[j]));
 }
 
-#define KERNEL(count, least)                                                                                                     \
-    TARGET static void run_##count(const struct pn_frame *frame, const uint8_t *const *messages, size_t groups, uint8_t *out)   \
-    {                                                                                                                            \
-        for (; groups; groups--, messages += (count), out += 32 * (count))                                                      \
-            run_streams(count, frame, messages, out);                                                                           \
-    }                                                                                                                            \
-    const struct pn_kernel pn_sha256_shani_##count = {                                                                           \
-        .name = "sha256-shani-" #count, .algorithm = PN_SHA256, .lanes = (count), .features = PN_CPU_SHANI | PN_CPU_AVX2,       \
-        .worth = (least), .run = run_##count}
+#define KERNEL(count, least)                                                                                    \
+    TARGET static void run_##count(const struct pn_frame *frame, const uint8_t *const *messages, size_t groups, \
+                                   uint8_t *out)                                                                \
+    {                                                                                                           \
+        for (; groups; groups--, messages += (count), out += 32 * (count))                                      \
+            run_streams(count, frame, messages, out);                                                           \
+    }                                                                                                           \
+    const struct pn_kernel pn_sha256_shani_##count = {.name = "sha256-shani-" #count,                           \
+                                                      .algorithm = PN_SHA256,                                   \
+                                                      .lanes = (count),                                         \
+                                                      .features = PN_CPU_SHANI | PN_CPU_AVX2,                   \
+                                                      .worth = (least),                                         \
+                                                      .run = run_##count}
 
 KERNEL(1, 1);
 KERNEL(2, 2);

@@ -3,8 +3,8 @@
  * SHA-256 or SHA-512 of LANES messages at once, one message per vector lane. Included once by a kernel file that has
  * defined BITS (256 or 512), V (the vector), LANES, TARGET and these operations:
  *
- *     ADD XOR3 CH MAJ ROR SHR  on vectors of 32-bit (64-bit) words;  SET1(word);  LOAD16(w, from, offset): the sixteen words
- *     of every lane's block, as numbers;  STORE8(state, digests): the digests of all lanes.
+ *     ADD XOR3 CH MAJ ROR SHR  on vectors of 32-bit (64-bit) words;  SET1(word);  LOAD16(w, from, offset): the sixteen
+ * words of every lane's block, as numbers;  STORE8(state, digests): the digests of all lanes.
  */
 #if BITS == 256
 #define WORDS w32
@@ -25,38 +25,40 @@
 #define SUM_A(a) XOR3(ROR(a, 28), ROR(a, 34), ROR(a, 39))
 #define SUM_E(e) XOR3(ROR(e, 14), ROR(e, 18), ROR(e, 41))
 #endif
-#define ROUND(a, b, c, d, e, f, g, h, wk)                                                                                        \
-    do {                                                                                                                         \
-        V t1 = ADD(ADD(h, wk), ADD(SUM_E(e), CH(e, f, g)));                                       \
-        d = ADD(d, t1);                                                                                                          \
-        h = ADD(t1, ADD(SUM_A(a), MAJ(a, b, c)));                                                 \
+#define ROUND(a, b, c, d, e, f, g, h, wk)                   \
+    do {                                                    \
+        V t1 = ADD(ADD(h, wk), ADD(SUM_E(e), CH(e, f, g))); \
+        d = ADD(d, t1);                                     \
+        h = ADD(t1, ADD(SUM_A(a), MAJ(a, b, c)));           \
     } while (0)
 /* Word t of the schedule, kept in w[t mod 16]; the first sixteen are the message itself. */
-#define WORD(t, i)                                                                                                               \
-    (w[i] = (t) < 16 ? w[i]                                                                                                      \
-                     : ADD(ADD(w[i], SCHEDULE0(w[((i) + 1) & 15])), ADD(w[((i) + 9) & 15], SCHEDULE1(w[((i) + 14) & 15]))))
+#define WORD(t, i)     \
+    (w[i] = (t) < 16   \
+                ? w[i] \
+                : ADD(ADD(w[i], SCHEDULE0(w[((i) + 1) & 15])), ADD(w[((i) + 9) & 15], SCHEDULE1(w[((i) + 14) & 15]))))
 #define STEP(t, i, a, b, c, d, e, f, g, h) ROUND(a, b, c, d, e, f, g, h, ADD(WORD(t, i), SET1(CONSTANTS[(t) + (i)])))
-#define SIXTEEN_ROUNDS(t)                                                                                                        \
-    do {                                                                                                                         \
-        STEP(t, 0, a, b, c, d, e, f, g, h);                                                                                      \
-        STEP(t, 1, h, a, b, c, d, e, f, g);                                                                                      \
-        STEP(t, 2, g, h, a, b, c, d, e, f);                                                                                      \
-        STEP(t, 3, f, g, h, a, b, c, d, e);                                                                                      \
-        STEP(t, 4, e, f, g, h, a, b, c, d);                                                                                      \
-        STEP(t, 5, d, e, f, g, h, a, b, c);                                                                                      \
-        STEP(t, 6, c, d, e, f, g, h, a, b);                                                                                      \
-        STEP(t, 7, b, c, d, e, f, g, h, a);                                                                                      \
-        STEP(t, 8, a, b, c, d, e, f, g, h);                                                                                      \
-        STEP(t, 9, h, a, b, c, d, e, f, g);                                                                                      \
-        STEP(t, 10, g, h, a, b, c, d, e, f);                                                                                     \
-        STEP(t, 11, f, g, h, a, b, c, d, e);                                                                                     \
-        STEP(t, 12, e, f, g, h, a, b, c, d);                                                                                     \
-        STEP(t, 13, d, e, f, g, h, a, b, c);                                                                                     \
-        STEP(t, 14, c, d, e, f, g, h, a, b);                                                                                     \
-        STEP(t, 15, b, c, d, e, f, g, h, a);                                                                                     \
+#define SIXTEEN_ROUNDS(t)                    \
+    do {                                     \
+        STEP(t, 0, a, b, c, d, e, f, g, h);  \
+        STEP(t, 1, h, a, b, c, d, e, f, g);  \
+        STEP(t, 2, g, h, a, b, c, d, e, f);  \
+        STEP(t, 3, f, g, h, a, b, c, d, e);  \
+        STEP(t, 4, e, f, g, h, a, b, c, d);  \
+        STEP(t, 5, d, e, f, g, h, a, b, c);  \
+        STEP(t, 6, c, d, e, f, g, h, a, b);  \
+        STEP(t, 7, b, c, d, e, f, g, h, a);  \
+        STEP(t, 8, a, b, c, d, e, f, g, h);  \
+        STEP(t, 9, h, a, b, c, d, e, f, g);  \
+        STEP(t, 10, g, h, a, b, c, d, e, f); \
+        STEP(t, 11, f, g, h, a, b, c, d, e); \
+        STEP(t, 12, e, f, g, h, a, b, c, d); \
+        STEP(t, 13, d, e, f, g, h, a, b, c); \
+        STEP(t, 14, c, d, e, f, g, h, a, b); \
+        STEP(t, 15, b, c, d, e, f, g, h, a); \
     } while (0)
 
-TARGET static void run_lanes(const struct pn_frame *frame, const uint8_t *const *messages, size_t groups, uint8_t *digests)
+TARGET static void run_lanes(const struct pn_frame *frame, const uint8_t *const *messages, size_t groups,
+                             uint8_t *digests)
 {
     for (; groups; groups--, messages += LANES, digests += BITS / 8 * LANES) {
         V state[8], w[16];
@@ -86,8 +88,10 @@ TARGET static void run_lanes(const struct pn_frame *frame, const uint8_t *const 
                     ROUND(b, c, d, e, f, g, h, a, SET1(frame->tail_schedule.WORDS[t + 7]));
                 }
             }
-            state[0] = ADD(state[0], a), state[1] = ADD(state[1], b), state[2] = ADD(state[2], c), state[3] = ADD(state[3], d);
-            state[4] = ADD(state[4], e), state[5] = ADD(state[5], f), state[6] = ADD(state[6], g), state[7] = ADD(state[7], h);
+            state[0] = ADD(state[0], a), state[1] = ADD(state[1], b), state[2] = ADD(state[2], c),
+            state[3] = ADD(state[3], d);
+            state[4] = ADD(state[4], e), state[5] = ADD(state[5], f), state[6] = ADD(state[6], g),
+            state[7] = ADD(state[7], h);
         }
         STORE8(state, digests);
     }

@@ -22,7 +22,8 @@
 #include <arm_neon.h>
 
 #define INLINE static inline __attribute__((always_inline)) TARGET
-/* Unrolled at every optimisation level, or gcc -O2 keeps the loop and with it the states in memory; clang unrolls anyway. */
+/* Unrolled at every optimisation level, or gcc -O2 keeps the loop and with it the states in memory; clang unrolls
+ * anyway. */
 #if defined(__clang__)
 #define EACH for (unsigned j = 0; j < streams; j++)
 #else
@@ -40,8 +41,8 @@ INLINE void store_words(uint8_t *to, uint64x2_t words)
 }
 
 /* Two rounds of one stream, in place: the pair `gh` becomes the new `ab`, and `cd` the new `ef`. The instructions take
- * words plus constants with the halves swapped, f|g and d|e pairs cut out of their neighbours, and leave the sum with the
- * old c|d to us. */
+ * words plus constants with the halves swapped, f|g and d|e pairs cut out of their neighbours, and leave the sum with
+ * the old c|d to us. */
 INLINE void two_rounds(uint64x2_t ab, uint64x2_t *cd, uint64x2_t ef, uint64x2_t *gh, uint64x2_t wk)
 {
     uint64x2_t sum = vaddq_u64(*gh, vextq_u64(wk, wk, 1));
@@ -54,29 +55,31 @@ INLINE void two_rounds(uint64x2_t ab, uint64x2_t *cd, uint64x2_t ef, uint64x2_t 
 #define STATE(s, pair) state[((pair) + 32 - ((s) & 3)) & 3][j]
 #define TWO_ROUNDS(s, wk) two_rounds(STATE(s, 0), &STATE(s, 1), STATE(s, 2), &STATE(s, 3), wk)
 #define WORDS_PLUS_K(s) vaddq_u64(w[(s) & 7][j], vld1q_u64(pn_sha512_k + 2 * (s)))
-#define PAIR(s)                                                                                                                  \
-    EACH                                                                                                                         \
-    {                                                                                                                            \
-        TWO_ROUNDS(s, WORDS_PLUS_K(s));                                                                                          \
+#define PAIR(s)                         \
+    EACH                                \
+    {                                   \
+        TWO_ROUNDS(s, WORDS_PLUS_K(s)); \
     }
 /* The same, and the pair of words just used becomes that of sixteen rounds later. */
-#define PAIR_EXTEND(s)                                                                                                           \
-    EACH                                                                                                                         \
-    {                                                                                                                            \
-        uint64x2_t wk = WORDS_PLUS_K(s);                                                                                         \
-        uint64x2_t later = vextq_u64(w[((s) + 4) & 7][j], w[((s) + 5) & 7][j], 1);                                               \
-        w[(s) & 7][j] = vsha512su1q_u64(vsha512su0q_u64(w[(s) & 7][j], w[((s) + 1) & 7][j]), w[((s) + 7) & 7][j], later); \
-        TWO_ROUNDS(s, wk);                                                                                                       \
+#define PAIR_EXTEND(s)                                                                                        \
+    EACH                                                                                                      \
+    {                                                                                                         \
+        uint64x2_t wk = WORDS_PLUS_K(s);                                                                      \
+        uint64x2_t later = vextq_u64(w[((s) + 4) & 7][j], w[((s) + 5) & 7][j], 1);                            \
+        w[(s) & 7][j] =                                                                                       \
+            vsha512su1q_u64(vsha512su0q_u64(w[(s) & 7][j], w[((s) + 1) & 7][j]), w[((s) + 7) & 7][j], later); \
+        TWO_ROUNDS(s, wk);                                                                                    \
     }
-#define FOUR_PAIRS(kind, s)                                                                                                      \
-    do {                                                                                                                         \
-        kind((s) + 0);                                                                                                           \
-        kind((s) + 1);                                                                                                           \
-        kind((s) + 2);                                                                                                           \
-        kind((s) + 3);                                                                                                           \
+#define FOUR_PAIRS(kind, s) \
+    do {                    \
+        kind((s) + 0);      \
+        kind((s) + 1);      \
+        kind((s) + 2);      \
+        kind((s) + 3);      \
     } while (0)
 
-INLINE void run_streams(const unsigned streams, const struct pn_frame *frame, const uint8_t *const *messages, uint8_t *digests)
+INLINE void run_streams(const unsigned streams, const struct pn_frame *frame, const uint8_t *const *messages,
+                        uint8_t *digests)
 {
     uint64x2_t state[4][2], save[4][2], w[8][2];
     const uint8_t *from[2];
@@ -119,15 +122,19 @@ INLINE void run_streams(const unsigned streams, const struct pn_frame *frame, co
         EACH store_words(digests + 64 * j + 16 * pair, vaddq_u64(state[pair][j], save[pair][j]));
 }
 
-#define KERNEL(count)                                                                                                            \
-    TARGET static void run_##count(const struct pn_frame *frame, const uint8_t *const *messages, size_t groups, uint8_t *out)   \
-    {                                                                                                                            \
-        for (; groups; groups--, messages += (count), out += 64 * (count))                                                      \
-            run_streams(count, frame, messages, out);                                                                           \
-    }                                                                                                                            \
-    const struct pn_kernel pn_sha512_armce_##count = {                                                                           \
-        .name = "sha512-armce-" #count, .algorithm = PN_SHA512, .lanes = (count), .features = PN_CPU_ARM_SHA512,                \
-        .worth = (count), .run = run_##count}
+#define KERNEL(count)                                                                                           \
+    TARGET static void run_##count(const struct pn_frame *frame, const uint8_t *const *messages, size_t groups, \
+                                   uint8_t *out)                                                                \
+    {                                                                                                           \
+        for (; groups; groups--, messages += (count), out += 64 * (count))                                      \
+            run_streams(count, frame, messages, out);                                                           \
+    }                                                                                                           \
+    const struct pn_kernel pn_sha512_armce_##count = {.name = "sha512-armce-" #count,                           \
+                                                      .algorithm = PN_SHA512,                                   \
+                                                      .lanes = (count),                                         \
+                                                      .features = PN_CPU_ARM_SHA512,                            \
+                                                      .worth = (count),                                         \
+                                                      .run = run_##count}
 
 KERNEL(1);
 KERNEL(2);

@@ -57,6 +57,10 @@ TARGET static inline void store8(const V state[8], uint8_t *digests)
 #define STORE8 store8
 #include "sha2_lanes.h"
 
-const struct pn_kernel pn_sha512_avx512_8 = {.name = "sha512-avx512-8", .algorithm = PN_SHA512, .lanes = 8,
-    .features = PN_CPU_AVX512 | PN_CPU_AVX2, .worth = 4, .run = run_lanes};
+const struct pn_kernel pn_sha512_avx512_8 = {.name = "sha512-avx512-8",
+                                             .algorithm = PN_SHA512,
+                                             .lanes = 8,
+                                             .features = PN_CPU_AVX512 | PN_CPU_AVX2,
+                                             .worth = 4,
+                                             .run = run_lanes};
 #endif

@@ -148,13 +148,12 @@ def test_tree_and_descriptor(tmp_path: Path, door: str, size: int) -> None:
         digest, tree = verity.merkle_tree(file.fileno(), params)
         assert f"{digest} file\n".encode() == theirs.stdout
         assert tree == (tmp_path / "tree").read_bytes()
-        # The tool leaves the zeros out that end the structure the kernel hashes; the digest is over all of it.
         written = (tmp_path / "descriptor").read_bytes()
-        assert verity.descriptor(file.fileno(), params, tree) == written.ljust(256, b"\0")
+        assert verity.descriptor(file.fileno(), params, tree) == written
         ours = powernode(tmp_path, *options, "--out-merkle-tree", "tree2", "--out-descriptor=descriptor2", "file")
     assert ours.stdout == theirs.stdout
     assert (tmp_path / "tree2").read_bytes() == tree
-    assert (tmp_path / "descriptor2").read_bytes() == written.ljust(256, b"\0")
+    assert (tmp_path / "descriptor2").read_bytes() == written
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -249,7 +248,7 @@ def make_nothing(path: Path) -> None:
     [
         (make_nothing, 4, b"powernode: thing: No such file or directory\n", b"No such file or directory"),
         (make_directory, 2, b"powernode: thing is not a regular file\n", b"Is a directory"),
-        (make_fifo, 2, b"powernode: thing is not a regular file\n", b"Invalid argument"),
+        (make_fifo, 2, b"powernode: thing is not a regular file\n", b"Not a regular file"),
     ],
 )
 def test_files_that_have_no_digest(

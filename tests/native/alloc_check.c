@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Memory runs out, at every place where it can: each case is run with its first allocation failing, then its second, and so
- * on until it needs no more. Whatever fails, the call says -ENOMEM (or does without), hands out nothing and keeps nothing.
- * Linked with --wrap for the allocating functions and free, which count what is still held.
+ * Memory runs out, at every place where it can: each case is run with its first allocation failing, then its second,
+ * and so on until it needs no more. Whatever fails, the call says -ENOMEM (or does without), hands out nothing and
+ * keeps nothing. Linked with --wrap for the allocating functions and free, which count what is still held.
  *
  *     alloc_check DIRECTORY DUMP...
  */
@@ -18,12 +18,13 @@
 
 #include "../../csrc/composefs/dump_parse.h"
 
-#define CHECK(condition) \
-    do { \
-        if (!(condition)) { \
-            fprintf(stderr, "alloc_check.c:%d: %s, allocation %ld: not true: %s\n", __LINE__, current, fail_at, #condition); \
-            exit(1); \
-        } \
+#define CHECK(condition)                                                                                        \
+    do {                                                                                                        \
+        if (!(condition)) {                                                                                     \
+            fprintf(stderr, "alloc_check.c:%d: %s, allocation %ld: not true: %s\n", __LINE__, current, fail_at, \
+                    #condition);                                                                                \
+            exit(1);                                                                                            \
+        }                                                                                                       \
     } while (0)
 
 static const char *current = "";
@@ -136,7 +137,8 @@ static int32_t image_from_dump(const struct input *input)
 {
     struct pn_buffer image;
     struct pn_failure failure = {0};
-    return given_back(pn_composefs_image_from_dump(input->bytes, input->size, input->variant, 1, 0, &image, &failure), &image, &failure);
+    return given_back(pn_composefs_image_from_dump(input->bytes, input->size, input->variant, 1, 0, &image, &failure),
+                      &image, &failure);
 }
 
 static int32_t dump_from_tree(const struct input *input)
@@ -158,15 +160,17 @@ static int32_t text_from_image(const struct input *input)
     struct pn_buffer text;
     struct pn_failure failure = {0};
     const char *filters = input->variant == 3 ? "a\0b\0usr\0" : NULL;
-    return given_back(pn_composefs_text_from_image(input->bytes, input->size, input->variant % 3, filters, &text, &failure), &text, &failure);
+    return given_back(
+        pn_composefs_text_from_image(input->bytes, input->size, input->variant % 3, filters, &text, &failure), &text,
+        &failure);
 }
 
 static int32_t from_directory(const struct input *input)
 {
     struct pn_buffer result;
     struct pn_failure failure;
-    return given_back(pn_composefs_from_directory(input->directory, input->variant & 1, 16, input->variant & 2 ? 3 : 1, 0, 1,
-                                                  input->staging, input->staging, NULL, &result, &failure),
+    return given_back(pn_composefs_from_directory(input->directory, input->variant & 1, 16, input->variant & 2 ? 3 : 1,
+                                                  0, 1, input->staging, input->staging, NULL, &result, &failure),
                       &result, &failure);
 }
 
@@ -174,8 +178,8 @@ static int32_t digest(const struct input *input)
 {
     uint8_t digest[64];
     const uint8_t *data = input->variant & 1 ? input->bytes : NULL;
-    return pn_verity_digest(1 + (input->variant >> 1 & 1), 1024, NULL, 0, data, input->fd, input->size, input->variant & 4 ? 2 : 1,
-                            NULL, digest);
+    return pn_verity_digest(1 + (input->variant >> 1 & 1), 1024, NULL, 0, data, input->fd, input->size,
+                            input->variant & 4 ? 2 : 1, NULL, digest);
 }
 
 static int32_t digest_of_files(const struct input *input)
@@ -201,7 +205,8 @@ static int32_t stream(const struct input *input)
     if (first)
         return first;
     for (uint64_t at = 0; at < input->size; at += 777) {
-        int32_t status = pn_verity_stream_update(stream, input->bytes + at, input->size - at < 777 ? input->size - at : 777);
+        int32_t status =
+            pn_verity_stream_update(stream, input->bytes + at, input->size - at < 777 ? input->size - at : 777);
         CHECK(!first || status == first);
         first = status;
     }

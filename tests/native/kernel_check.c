@@ -4,7 +4,8 @@
  * start states. Every message ends where an unreadable page begins, begins right after one when its length is a whole
  * number of pages, and differs from all others; so does the place for the digests.
  *
- * Prints one line per kernel: "ok NAME N digests", "lacks NAME" (the CPU cannot run it, or a mask says so), or "WRONG NAME
+ * Prints one line per kernel: "ok NAME N digests", "lacks NAME" (the CPU cannot run it, or a mask says so), or "WRONG
+ * NAME
  * ..." and stops with status 1. "answer NAME HEX" lines give the portable kernels' digest of a message whose byte i is
  * (i * 31 + i / 256) mod 256, 4096 bytes, for a comparison with somebody else's SHA-2.
  */
@@ -97,7 +98,8 @@ static const struct pn_kernel *portable(enum pn_algorithm algorithm)
 }
 
 /* One call of one kernel. The expected digests come from the same bytes at the same place. */
-static int same(const struct pn_kernel *kernel, const struct pn_frame *frame, const uint8_t *const *messages, size_t groups)
+static int same(const struct pn_kernel *kernel, const struct pn_frame *frame, const uint8_t *const *messages,
+                size_t groups)
 {
     size_t total = groups * kernel->lanes, size = total * pn_digest_size(kernel->algorithm);
     uint8_t *expected = guarded(size), *found = guarded(size);
@@ -131,7 +133,8 @@ static long check_body(const struct pn_kernel *kernel, uint32_t body_blocks, siz
             if (groups * kernel->lanes > total || (brief && groups == 1))
                 continue;
             if (!same(kernel, &frame, messages, groups)) {
-                printf("WRONG %s blocks=%u shift=%zu salt=%u groups=%zu\n", kernel->name, body_blocks, shift, salt, groups);
+                printf("WRONG %s blocks=%u shift=%zu salt=%u groups=%zu\n", kernel->name, body_blocks, shift, salt,
+                       groups);
                 exit(1);
             }
             digests += (long)(groups * kernel->lanes);

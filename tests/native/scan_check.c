@@ -29,12 +29,12 @@
 
 #include "../../csrc/include/powernode.h"
 
-#define CHECK(condition) \
-    do { \
-        if (!(condition)) { \
+#define CHECK(condition)                                                              \
+    do {                                                                              \
+        if (!(condition)) {                                                           \
             fprintf(stderr, "scan_check.c:%d: not true: %s\n", __LINE__, #condition); \
-            exit(1); \
-        } \
+            exit(1);                                                                  \
+        }                                                                             \
     } while (0)
 
 enum { IMAGE = 0, DUMP = 1, HARDLINKS = 16, CHURN_SCANS = 40, CANCEL_SCANS = 40 };
@@ -120,8 +120,8 @@ static int open_folder(const char *path)
 static int32_t call(struct scan *scan, int directory)
 {
     memset(&scan->failure, 0x55, sizeof(scan->failure));
-    int32_t status = pn_composefs_from_directory(directory, scan->what, HARDLINKS, scan->threads, 0, 1, scan->store, scan->staging,
-                                                 scan->progress, &scan->result, &scan->failure);
+    int32_t status = pn_composefs_from_directory(directory, scan->what, HARDLINKS, scan->threads, 0, 1, scan->store,
+                                                 scan->staging, scan->progress, &scan->result, &scan->failure);
     if (status) {
         CHECK(status < 0 && !scan->result.data && !scan->result.size);
         CHECK(strncmp(scan->failure.code, "composefs.", 10) == 0 || strncmp(scan->failure.code, "dump.", 5) == 0);

@@ -19,12 +19,12 @@ static const char EXPECTED[] = "/ 4096 40755 3 0 0 0 5.7 - - - security.selinux=
                                "/e 2 100600 1 0 0 0 5.7 - hi - user.a=2 user.b=1\n"
                                "/l 3 120777 1 0 0 0 5.7 xyz - -\n";
 
-#define CHECK(condition) \
-    do { \
-        if (!(condition)) { \
+#define CHECK(condition)                                            \
+    do {                                                            \
+        if (!(condition)) {                                         \
             fprintf(stderr, "line %d: " #condition "\n", __LINE__); \
-            return 1; \
-        } \
+            return 1;                                               \
+        }                                                           \
     } while (0)
 
 static int add(struct pn_tree *tree, uint32_t parent, const char *name, uint32_t mode, uint64_t size, uint32_t *node)

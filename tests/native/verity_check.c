@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Digests from several threads at once; run with sanitizers. Every thread calls everything there is on the same bytes while
- * kernels race and are exchanged: each must get the digest that one thread alone got before. One stream that two threads
- * share by mistake answers -EBUSY to one of them and keeps its memory in order.
+ * Digests from several threads at once; run with sanitizers. Every thread calls everything there is on the same bytes
+ * while kernels race and are exchanged: each must get the digest that one thread alone got before. One stream that two
+ * threads share by mistake answers -EBUSY to one of them and keeps its memory in order.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -15,12 +15,12 @@
 
 #include "../../csrc/include/powernode.h"
 
-#define CHECK(condition) \
-    do { \
-        if (!(condition)) { \
+#define CHECK(condition)                                                                \
+    do {                                                                                \
+        if (!(condition)) {                                                             \
             fprintf(stderr, "verity_check.c:%d: not true: %s\n", __LINE__, #condition); \
-            exit(1); \
-        } \
+            exit(1);                                                                    \
+        }                                                                               \
     } while (0)
 
 enum { SIZE = (4 << 20) + 12345, THREADS = 3, FILES = 300, PIECE = 3001, SHARED_PIECE = 1500, ROUNDS = 2 };

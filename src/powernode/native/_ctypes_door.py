@@ -58,7 +58,7 @@ class CtypesLibrary:
     def _function(self, name: str) -> Any:
         function = getattr(self._library, name)
         if function.argtypes is None:
-            result, arguments = SIGNATURES[name]
+            result, *arguments = SIGNATURES[name].split()
             function.restype = _KINDS[result]
             function.argtypes = [_KINDS[argument] for argument in arguments]
         return function
