@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 POWERNODE = str(ROOT / ".venv/bin/powernode")
-TREE = "/usr/lib/python3"
+TREE = "/usr/include"  # on every machine that can build the library
 FILE_MIB = 256
 
 
@@ -81,7 +81,7 @@ def main() -> None:
         against("digest", ours, ["fsverity", "digest", str(big)], "the package fsverity")
 
         title(f"A whole tree as one number: {TREE}")
-        image = str(folder / "python3.cfs")
+        image = str(folder / "include.cfs")
         store = str(folder / "objects")
         ours = [POWERNODE, "composefs", "create", "--print-digest", TREE, image]
         theirs = [mkcomposefs, "--print-digest", TREE, str(folder / "peer.cfs")]
