@@ -99,6 +99,8 @@ static int open_directory(const struct pn_scan_directory *directory)
     int fd = (int)syscall(SYS_openat2, directory->anchor->fd, path, &how, sizeof(how));
     if (fd < 0 && (errno == ENOSYS || errno == EPERM))
         return open_by_steps(directory->anchor->fd, path, (int)how.flags);
+    if (fd < 0 && (errno == EXDEV || errno == EAGAIN)) /* moved out of the tree while the kernel walked there */
+        return -ESTALE;
     return fd < 0 ? -errno : fd;
 }
 
