@@ -111,8 +111,10 @@ static int take_target(struct pn_scan_worker *worker, int fd, struct pn_scan_ent
 {
     char target[PN_TARGET_MAX + 2];
     ssize_t size = readlinkat(fd, entry->name, target, sizeof(target));
-    if (size < 0 || size > (ssize_t)PN_TARGET_MAX)
-        return size < 0 ? -errno : -ENAMETOOLONG;
+    if (size < 0)
+        return errno == EINVAL ? -ESTALE : -errno; /* EINVAL: it is no symbolic link any more */
+    if (size > (ssize_t)PN_TARGET_MAX)
+        return -ENAMETOOLONG;
     entry->data = pn_arena_copy(&worker->arena, (const uint8_t *)target, (size_t)size);
     entry->data_size = (uint32_t)size;
     return entry->data || !size ? 0 : -ENOMEM;

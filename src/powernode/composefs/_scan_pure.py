@@ -188,7 +188,13 @@ class _Scanner:
                 text = digest.hex().encode("ascii")
                 payload = text[:2] + b"/" + text[2:]
         elif stat.S_ISLNK(status.st_mode):
-            target = os.readlink(name, dir_fd=self._fd)
+            try:
+                target = os.readlink(name, dir_fd=self._fd)
+            except OSError as error:
+                # EINVAL: it is no symbolic link any more
+                if error.errno == errno.EINVAL:
+                    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE)) from error
+                raise
         mtime_s, mtime_ns = self._mtime(status)
         return _kinds.make_leaf(
             status.st_mode,
