@@ -3,13 +3,14 @@
 PYTHON = .venv/bin/python
 CSOURCES = $(wildcard csrc/*.[ch] csrc/*/*.[ch] tests/native/*.c)
 
-.PHONY: help demo test check fuzz bench clean
+.PHONY: help demo test check fuzz powercut bench clean
 
 help:
 	@echo 'make demo    show what powernode can do, on this machine, next to the tools people use today'
 	@echo 'make test    every test: the C library through both doors, plain Python, the reference tools, a booted kernel'
 	@echo 'make check   formatting, lint, types, import directions, symbols, generated files: seconds'
 	@echo 'make fuzz    a minute of fuzzing for each parser of untrusted bytes (FUZZ_SECONDS=600 for more)'
+	@echo 'make powercut cut the power of emulated machines while a store is filled'
 	@echo 'make bench   measure us and the peers in one run; JSON in bench/results/'
 	@echo 'make clean   remove what the others made'
 
@@ -28,6 +29,10 @@ check:
 fuzz:
 	@.ci/setup fuzz
 	@$(PYTHON) csrc/fuzz/run.py --seconds $${FUZZ_SECONDS:-60}
+
+powercut:
+	@.ci/setup test
+	@$(PYTHON) -m pytest tests/vm/test_power_cut_vm.py
 
 bench:
 	@.ci/setup test
