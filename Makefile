@@ -10,7 +10,7 @@ help:
 	@echo 'make test    every test: the C library through both doors, plain Python, the reference tools, a booted kernel'
 	@echo 'make check   formatting, lint, types, import directions, symbols, generated files: seconds'
 	@echo 'make fuzz    a minute of fuzzing for each parser of untrusted bytes (FUZZ_SECONDS=600 for more)'
-	@echo 'make powercut cut the power of emulated machines while a store is filled'
+	@echo 'make powercut cut the power of emulated machines many times (POWER_CUTS=100 for more); make test does it twice'
 	@echo 'make bench   measure us and the peers in one run; JSON in bench/results/'
 	@echo 'make clean   remove what the others made'
 
@@ -32,7 +32,7 @@ fuzz:
 
 powercut:
 	@.ci/setup test
-	@$(PYTHON) -m pytest tests/vm/test_power_cut_vm.py
+	@POWERNODE_POWER_CUTS=$${POWER_CUTS:-20} $(PYTHON) -m pytest tests/vm/test_power_cut_vm.py
 
 bench:
 	@.ci/setup test

@@ -29,8 +29,7 @@ def main() -> None:
     pytest = [sys.executable, "-m", "pytest", "-rs", *sys.argv[1:]]
     run("checks", [sys.executable, "tests/check.py"])
     run("without the C library", [*pytest, *PURE], POWERNODE_NATIVE="off")
-    # Cutting the power of emulated machines takes long on a busy host: `make powercut`.
-    run("with the C library", [*pytest, "--ignore=tests/vm/test_power_cut_vm.py"], POWERNODE_NATIVE="require")
+    run("with the C library", pytest, POWERNODE_NATIVE="require")
 
 
 if __name__ == "__main__":

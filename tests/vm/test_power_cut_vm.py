@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from vm._vm import boot, boot_and_cut_power, make_ext4
 from vm._vm_kernel import Kernel
 from vm.conftest import guest
 
-CUTS = 3
+CUTS = int(os.environ.get("POWERNODE_POWER_CUTS", "2"))
 
 
 def initramfs(kernel: Kernel, promised: list[list[int]], *, write: bool) -> bytes:
