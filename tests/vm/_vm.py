@@ -25,8 +25,8 @@ from typing import Any
 from vm._vm_kernel import Kernel, VmUnavailableError
 
 _QEMU = "qemu-system-x86_64"
-# Without cmpxchg16b: QEMU 7.2 (Debian 12) sometimes takes it for failed when it was not, the kernel's allocator then uses a
-# freed object and about one boot in eight crashes. QEMU 10 is sound; this may go when Debian 12 does.
+# Without cmpxchg16b: QEMU 7.2 (Debian 12) sometimes takes it for failed when it was not, the kernel's allocator then
+# uses a freed object and about one boot in eight crashes. QEMU 10 is sound; this may go when Debian 12 does.
 _CPU = "qemu64,-cx16"
 _CRASHES = ("---[ end Kernel panic", "---[ end trace", "Kernel panic - not syncing")
 _RESULT = re.compile(r"^@@ (\S+) (.*)$", re.MULTILINE)
@@ -85,7 +85,7 @@ def boot_and_cut_power(
 def _console(
     command: Sequence[str], timeout_s: int, *, cut_after: int | None = None, cut_delay_s: float = 0.0
 ) -> list[str]:
-    """The guest's lines until it ends: powered off, crashed, out of time, or cut after its result number `cut_after`."""
+    """The guest's lines until it ends: powered off, crashed, out of time, or cut after result number `cut_after`."""
     lines: list[str] = []
     results = 0
     with subprocess.Popen(
