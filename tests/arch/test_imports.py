@@ -24,9 +24,18 @@ MAY_USE: dict[str, set[str]] = {
     "linux": {"base"},
     "manifest": {"base"},
     "composefs": {"erofs", "verity", "linux", "native", "base"},
-    "cli": {"composefs", "erofs", "verity", "linux", "manifest", "native", "base"},
+    "archive": {"base"},
+    "wire": {"base"},
+    "trust": {"wire", "native", "base"},
+    "signing": {"wire", "base"},
+    "agent": {"wire", "trust", "manifest", "composefs", "erofs", "verity", "linux", "native", "base"},
+    "image": {"archive", "wire", "manifest", "composefs", "erofs", "verity", "linux", "native", "base"},
+    "cli": {
+        *("agent", "image", "signing", "trust", "wire", "archive"),
+        *("composefs", "erofs", "verity", "linux", "manifest", "native", "base"),
+    },
 }
-ON_THE_NODE = ("base", "native", "verity", "erofs", "linux", "manifest", "composefs")
+ON_THE_NODE = ("base", "native", "verity", "erofs", "linux", "manifest", "composefs", "wire", "trust", "agent")
 NOT_ON_THE_NODE = {"powernode.native._cffi_door"}  # the door for hosts; a node takes the other one
 
 
