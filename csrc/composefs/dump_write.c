@@ -8,6 +8,7 @@
  */
 #include "../erofs/plan.h"
 #include "failure.h"
+#include "hex.h"
 #include "print_text.h"
 
 /* Numbers, separators and a digest. */
@@ -92,9 +93,9 @@ static uint8_t *put_payload(uint8_t *out, const struct writer *writer, const str
             return pn_put_optional(out, redirect->value + 1, redirect->value_size - 1u);
         }
         const uint8_t *digest = table->objects[node->object.payload].digest;
-        out = pn_put_hex(out, digest, 1);
+        out = pn_hex_encode(out, digest, 1);
         *out++ = '/';
-        return pn_put_hex(out, digest + 1, PN_DIGEST_SIZE - 1);
+        return pn_hex_encode(out, digest + 1, PN_DIGEST_SIZE - 1);
     }
     *out++ = '-';
     return out;
@@ -175,7 +176,7 @@ static int put_line(struct writer *writer, uint32_t entry)
         *out++ = '-';
     *out++ = ' ';
     if (pn_node_is_external(node) && node->object.digest != PN_NONE)
-        out = pn_put_hex(out, tree->xattrs.objects[node->object.digest].digest, PN_DIGEST_SIZE);
+        out = pn_hex_encode(out, tree->xattrs.objects[node->object.digest].digest, PN_DIGEST_SIZE);
     else
         *out++ = '-';
     out = put_xattrs(out, writer, number);
@@ -239,11 +240,11 @@ int pn_tree_to_dump(struct pn_tree *tree, struct pn_buffer *text)
     *text = (struct pn_buffer){0};
     if (!tree->finished)
         return -EINVAL;
-    int error = pn_overlay_inodes(&writer.plan, 0, 0, NULL);
+    int error = pn_image_plan_inodes(&writer.plan, 0, 0, NULL);
     if (!error)
         error = pn_image_plan_sharing(&writer.plan);
     if (!error)
-        error = pn_layout(&writer.plan);
+        error = pn_image_plan_layout(&writer.plan);
     writer.first_lines = calloc(tree->count, sizeof(*writer.first_lines));
     if (!error && !writer.first_lines)
         error = -ENOMEM;

@@ -22,10 +22,14 @@ __attribute__((format(printf, 5, 6))) static inline int pn_refuse(struct pn_fail
         va_start(arguments, format);
         vsnprintf(failure->message, sizeof(failure->message), format, arguments);
         va_end(arguments);
-        /* Names and text of strangers are in it, and it ends up on a terminal. */
-        for (char *at = failure->message; *at; at++)
-            if ((unsigned char)*at < ' ' || *at == 0x7f)
+        /* Names and text of strangers are in it, and it ends up on a terminal: no control character, be it one of the
+         * upper ones (U+0080 to U+009F, in UTF-8 0xc2 and the same byte). */
+        for (unsigned char *at = (unsigned char *)failure->message; *at; at++) {
+            if (*at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0)
+                at[0] = at[1] = '?';
+            else if (*at < ' ' || *at == 0x7f)
                 *at = '?';
+        }
     }
     return error;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Hexadecimal digits without branches: half of them are letters, so every branch on one would be mispredicted.
+ * Hexadecimal digits. Reading them is without branches: half of them are letters, so every branch on one would be
+ * mispredicted.
  */
 #ifndef PN_COMPOSEFS_HEX_H
 #define PN_COMPOSEFS_HEX_H
@@ -24,6 +25,17 @@ static inline unsigned pn_hex_decode(const uint8_t *digits, uint32_t bytes, uint
         out[i] = (uint8_t)(high << 4 | (low & 15));
     }
     return seen & (PN_HEX_UPPER | PN_HEX_INVALID);
+}
+
+/* Twice as many lowercase digits as bytes; returns the end. */
+static inline uint8_t *pn_hex_encode(uint8_t *out, const uint8_t *bytes, uint32_t size)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (uint32_t i = 0; i < size; i++) {
+        *out++ = (uint8_t)digits[bytes[i] >> 4];
+        *out++ = (uint8_t)digits[bytes[i] & 15];
+    }
+    return out;
 }
 
 #endif

@@ -12,10 +12,9 @@
 
 /* Memory that free() releases; large images in huge pages, because the first touch of a page costs as much as filling
  * it does. */
-static uint8_t *image_memory(size_t size, size_t *capacity)
+static uint8_t *image_memory(size_t size)
 {
     void *memory = NULL;
-    *capacity = size;
     if (size < 2 * HUGE_PAGE)
         return malloc(size);
     if (posix_memalign(&memory, HUGE_PAGE, size))
@@ -26,15 +25,14 @@ static uint8_t *image_memory(size_t size, size_t *capacity)
 
 static int write_plan(struct pn_image_plan *plan, struct pn_buffer *image)
 {
-    uint64_t size = pn_image_size(plan);
-    size_t capacity;
+    uint64_t size = pn_image_plan_size(plan);
     if (size > SIZE_MAX)
         return -ENOMEM;
-    uint8_t *data = image_memory((size_t)size, &capacity);
+    uint8_t *data = image_memory((size_t)size);
     if (!data)
         return -ENOMEM;
-    pn_emit(plan, data);
-    *image = (struct pn_buffer){.data = data, .size = size, .capacity = capacity};
+    pn_image_plan_emit(plan, data);
+    *image = (struct pn_buffer){.data = data, .size = size, .capacity = size};
     return 0;
 }
 
@@ -50,11 +48,11 @@ int pn_composefs_write_image(struct pn_tree *tree, uint32_t min_version, uint32_
                          min_version, max_version);
     if (!tree->finished)
         return pn_refuse(failure, -EINVAL, 0, "composefs.unfinished", "expected a finished tree, found an open one");
-    int error = pn_overlay_inodes(&plan, min_version, max_version, failure);
+    int error = pn_image_plan_inodes(&plan, min_version, max_version, failure);
     if (!error)
         error = pn_image_plan_sharing(&plan);
     if (!error)
-        error = pn_layout(&plan);
+        error = pn_image_plan_layout(&plan);
     if (!error)
         error = write_plan(&plan, image);
     pn_image_plan_free(&plan);

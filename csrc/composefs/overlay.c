@@ -96,6 +96,34 @@ static int add_xattrs(struct pn_image_plan *plan, struct pn_inode *inode, const 
     return error;
 }
 
+/* A payload that is no store path: its redirect is a pair already, it only has to be put in its place. */
+static int insert_redirect(struct pn_image_plan *plan, struct pn_inode *inode, uint32_t redirect)
+{
+    const struct pn_xattr_table *table = &plan->tree->xattrs;
+    const uint8_t rank = table->names[table->pairs[redirect].name].rank;
+    const uint32_t had = inode->xattr_count;
+    uint32_t from = 0;
+    /* The room is made first: the list that is copied may lie in the array that grows. */
+    int error = pn_array_reserve((void **)&plan->extra_ids, &plan->extra_room, (uint64_t)plan->extra_count + had + 1,
+                                 sizeof(*plan->extra_ids));
+    if (error)
+        return error;
+    const uint32_t *ids = inode->flags & PN_INODE_EXTRA_XATTRS ? plan->extra_ids : plan->tree->xattr_ids;
+    uint32_t *to = plan->extra_ids + plan->extra_count;
+    if (had)
+        ids += inode->xattr_first;
+    while (from < had && table->names[table->pairs[ids[from]].name].rank < rank)
+        *to++ = ids[from++];
+    *to++ = redirect;
+    while (from < had)
+        *to++ = ids[from++];
+    inode->xattr_first = plan->extra_count;
+    inode->xattr_count = (uint16_t)(had + 1);
+    inode->flags |= PN_INODE_EXTRA_XATTRS;
+    plan->extra_count += had + 1;
+    return 0;
+}
+
 static int rewrite(struct pn_image_plan *plan, struct pn_inode *inode, int has_whiteouts, struct pn_failure *failure)
 {
     const struct pn_node *node = &plan->tree->nodes[inode->node];
@@ -126,32 +154,7 @@ static int rewrite(struct pn_image_plan *plan, struct pn_inode *inode, int has_w
     int error = count ? add_xattrs(plan, inode, additions, count, failure) : 0;
     if (error || !(node->flags & PN_NODE_PAYLOAD_PAIR))
         return error;
-
-    /* A payload that is no store path: its redirect is a pair already, it only has to be put in its place. */
-    const struct pn_xattr *redirect = &plan->tree->xattrs.pairs[node->object.payload];
-    const uint32_t *ids =
-        (inode->flags & PN_INODE_EXTRA_XATTRS ? plan->extra_ids : plan->tree->xattr_ids) + inode->xattr_first;
-    const struct pn_xattr_table *table = &plan->tree->xattrs;
-    uint32_t before = 0, total = (uint32_t)inode->xattr_count + 1;
-    while (before < inode->xattr_count &&
-           table->names[table->pairs[ids[before]].name].rank < table->names[redirect->name].rank)
-        before++;
-    /* The room is made first: the list being copied may lie in the array that grows. */
-    int extra = inode->flags & PN_INODE_EXTRA_XATTRS;
-    error = pn_array_reserve((void **)&plan->extra_ids, &plan->extra_room, (uint64_t)plan->extra_count + total,
-                             sizeof(*plan->extra_ids));
-    if (error)
-        return error;
-    if (extra)
-        ids = plan->extra_ids + inode->xattr_first;
-    uint32_t *to = plan->extra_ids + plan->extra_count;
-    for (uint32_t i = 0; i < total; i++)
-        to[i] = i < before ? ids[i] : i == before ? node->object.payload : ids[i - 1];
-    inode->xattr_first = plan->extra_count;
-    inode->xattr_count = (uint16_t)total;
-    inode->flags |= PN_INODE_EXTRA_XATTRS;
-    plan->extra_count += total;
-    return 0;
+    return insert_redirect(plan, inode, node->object.payload);
 }
 
 static int has_name(const struct pn_xattr_table *table, uint32_t id, const char *name)
@@ -229,8 +232,8 @@ static void find_acls(struct pn_image_plan *plan)
     }
 }
 
-int pn_overlay_inodes(struct pn_image_plan *plan, uint32_t min_version, uint32_t max_version,
-                      struct pn_failure *failure)
+int pn_image_plan_inodes(struct pn_image_plan *plan, uint32_t min_version, uint32_t max_version,
+                         struct pn_failure *failure)
 {
     const struct pn_tree *tree = plan->tree;
     if ((uint64_t)tree->count + PN_STUBS >= PN_NONE)

@@ -9,17 +9,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "../erofs/format.h"
+#include "../erofs/xattr_prefix.h"
 #include "failure.h"
+#include "hex.h"
 #include "print.h"
 
 /* Separators, numbers and digest of a line: everything that does not depend on the entry. */
 #define LINE_FIXED 320u
-
-/* Where in the text the line of each inode's first name begins, by position of the inode, plus 1; 0 = none yet. */
-struct first_lines {
-    uint64_t *starts;
-};
 
 static uint64_t worst_case(const struct pn_view_entry *entry, uint64_t path_size)
 {
@@ -96,17 +92,18 @@ static uint64_t first_path_size(const struct pn_text *text, uint64_t start)
     return (uint64_t)(end - line);
 }
 
-static int32_t print_line(const struct pn_view *view, const struct pn_path *path, struct first_lines *lines,
+/* `first_lines`: where in the text the line of each inode's first name begins, by position of the inode, plus 1. */
+static int32_t print_line(const struct pn_view *view, const struct pn_path *path, uint64_t *first_lines,
                           struct pn_text *text)
 {
     const struct pn_view_entry *entry = &view->entry;
     uint64_t slot = entry->inode.offset / PN_EROFS_SLOT;
     uint64_t first_start = 0, first_size = 0;
     if (entry->is_link) {
-        first_start = lines->starts[slot] - 1;
+        first_start = first_lines[slot] - 1;
         first_size = first_path_size(text, first_start);
     } else {
-        lines->starts[slot] = text->buffer->size + 1;
+        first_lines[slot] = text->buffer->size + 1;
     }
     int32_t error = 0;
     uint8_t *out = pn_text_room(text, worst_case(entry, path->size + first_size), entry->inode.offset, &error);
@@ -132,7 +129,7 @@ static int32_t print_line(const struct pn_view *view, const struct pn_path *path
     out = put_content(out, view);
     *out++ = ' ';
     if (entry->digest != NULL)
-        out = pn_put_hex(out, entry->digest, PN_VIEW_DIGEST_SIZE);
+        out = pn_hex_encode(out, entry->digest, PN_VIEW_DIGEST_SIZE);
     else
         *out++ = '-';
     out = put_xattrs(out, entry);
@@ -144,16 +141,16 @@ static int32_t print_line(const struct pn_view *view, const struct pn_path *path
 int32_t pn_print_dump(struct pn_view *view, struct pn_text *text)
 {
     struct pn_path path = {0};
-    struct first_lines lines = {calloc((size_t)(view->reader.size / PN_EROFS_SLOT) + 1, sizeof *lines.starts)};
+    uint64_t *first_lines = calloc((size_t)(view->reader.size / PN_EROFS_SLOT) + 1, sizeof *first_lines);
     int32_t status = 0;
-    if (lines.starts == NULL)
+    if (first_lines == NULL)
         return pn_refuse(text->failure, -ENOMEM, 0, "composefs.memory", "out of memory");
     while (status == 0 && (status = pn_view_next(view)) == 1) {
         status = pn_path_follow(&path, &view->entry, PN_ESCAPE_FIELD, text->failure);
         if (status == 0)
-            status = print_line(view, &path, &lines, text);
+            status = print_line(view, &path, first_lines, text);
     }
     pn_path_free(&path);
-    free(lines.starts);
+    free(first_lines);
     return status;
 }

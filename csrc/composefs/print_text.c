@@ -5,8 +5,7 @@
 #include <stdlib.h>
 
 #include "failure.h"
-
-static const char HEX[] = "0123456789abcdef";
+#include "hex.h"
 
 uint8_t *pn_text_room(struct pn_text *text, uint64_t size, uint64_t where, int32_t *error)
 {
@@ -67,8 +66,7 @@ uint8_t *pn_put_escaped_slowly(uint8_t *out, const uint8_t *bytes, uint64_t size
             break;
         default:
             *out++ = 'x';
-            *out++ = (uint8_t)HEX[c >> 4];
-            *out++ = (uint8_t)HEX[c & 15];
+            out = pn_hex_encode(out, &c, 1);
         }
     }
     return out;
@@ -103,13 +101,4 @@ uint8_t *pn_put_octal(uint8_t *out, uint64_t value)
         if (shift == 0)
             return out;
     }
-}
-
-uint8_t *pn_put_hex(uint8_t *out, const uint8_t *bytes, uint32_t size)
-{
-    for (uint32_t i = 0; i < size; i++) {
-        *out++ = (uint8_t)HEX[bytes[i] >> 4];
-        *out++ = (uint8_t)HEX[bytes[i] & 15];
-    }
-    return out;
 }

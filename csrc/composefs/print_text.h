@@ -87,6 +87,5 @@ static inline uint8_t *pn_put_optional(uint8_t *out, const uint8_t *bytes, uint6
 /* At most 20 bytes, 22 for octal. */
 uint8_t *pn_put_decimal(uint8_t *out, uint64_t value);
 uint8_t *pn_put_octal(uint8_t *out, uint64_t value);
-uint8_t *pn_put_hex(uint8_t *out, const uint8_t *bytes, uint32_t size);
 
 #endif

@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static int start_worker(struct pn_scan *scan, struct pn_scan_worker *worker)
 {
@@ -100,10 +99,13 @@ int32_t pn_composefs_from_directory(int32_t directory, uint32_t what, uint32_t f
                            .wake = PTHREAD_COND_INITIALIZER};
     unsigned ready = 0;
     memset(result, 0, sizeof(*result));
-    memset(failure, 0, sizeof(*failure));
+    if (failure)
+        memset(failure, 0, sizeof(*failure));
     if (what > 1)
         return pn_refuse(failure, -EINVAL, what, "composefs.text-kind", "expected an image (0) or a dump (1), found %u",
                          what);
+    if (flags & ~(uint32_t)PN_SCAN_FLAGS)
+        return pn_refuse(failure, -EINVAL, 0, "composefs.flags", "expected known flags, found %u", flags);
     struct pn_scan_worker *workers = calloc(scan.threads, sizeof(*workers));
     int error = workers ? pn_plan_init(&scan.plan, PN_SHA256, 4096, NULL, 0) : -ENOMEM;
     while (!error && ready < scan.threads)
@@ -116,7 +118,7 @@ int32_t pn_composefs_from_directory(int32_t directory, uint32_t what, uint32_t f
         stop_worker(&workers[i]);
     if (!error)
         error = write_result(&scan, what, min_version, max_version, result);
-    if (error && !failure->code[0])
+    if (error && failure && !failure->code[0])
         pn_refuse(failure, error, 0, error == -ENOMEM ? PN_SCAN_MEMORY : "composefs.tree", "%s", strerror(-error));
     free_entries(&scan);
     for (unsigned i = 0; i < ready; i++)

@@ -19,6 +19,7 @@ enum {
     PN_SCAN_NO_DEVICES = 4,
     PN_SCAN_EPOCH = 8,
     PN_SCAN_HARDLINKS = 16,
+    PN_SCAN_FLAGS = 31,
 };
 
 enum {

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -62,7 +61,7 @@ static int take_xattr(struct pn_scan_worker *worker, int fd, const char *path, c
     memcpy(bytes, name, name_size);
     ssize_t got = size ? get_value(fd, path, name, bytes + name_size, (size_t)size) : 0;
     if (got < 0)
-        return -errno;
+        return errno == ERANGE ? -ESTALE : -errno; /* ERANGE: it has grown since */
     *out = (struct pn_xattr_input){
         .name = bytes, .value = bytes + name_size, .name_size = (uint32_t)name_size, .value_size = (uint32_t)got};
     return 0;

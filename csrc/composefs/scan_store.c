@@ -7,6 +7,7 @@
 #include "scan.h"
 
 #include "../verity/digest.h"
+#include "hex.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,12 +21,7 @@ enum { HEX_SIZE = 2 * PN_DIGEST_SIZE, OBJECT_MODE = 0644 };
 
 static void hex_name(const uint8_t *digest, char name[HEX_SIZE + 1])
 {
-    static const char digits[] = "0123456789abcdef";
-    for (unsigned i = 0; i < PN_DIGEST_SIZE; i++) {
-        name[2 * i] = digits[digest[i] >> 4];
-        name[2 * i + 1] = digits[digest[i] & 15];
-    }
-    name[HEX_SIZE] = 0;
+    *pn_hex_encode((uint8_t *)name, digest, PN_DIGEST_SIZE) = 0;
 }
 
 static int in_store(const struct pn_scan *scan, const char *name)

@@ -333,7 +333,7 @@ static void hash_large_files(struct pn_scan *scan)
 
 int pn_scan_walk(struct pn_scan *scan, struct pn_scan_worker *workers)
 {
-    pthread_t helpers[64];
+    pthread_t helpers[PN_THREADS_MAX];
     const unsigned wanted = scan->threads;
     unsigned started = 1;
     pn_engine_calibrate(scan->plan.algorithm);

@@ -11,10 +11,6 @@
 #include "../erofs/format.h"
 #include "failure.h"
 
-struct pn_view_frame {
-    struct pn_erofs_directory directory;
-};
-
 static int32_t refuse(struct pn_view *view, uint64_t where, const char *code, const char *message)
 {
     return pn_refuse(view->reader.failure, -EINVAL, where, code, "%s", message);
@@ -38,24 +34,24 @@ int32_t pn_view_open(struct pn_view *view, const uint8_t *image, uint64_t size, 
 void pn_view_close(struct pn_view *view)
 {
     pn_erofs_close(&view->reader);
-    free(view->frames);
+    free(view->open);
     memset(view, 0, sizeof *view);
 }
 
 static int32_t enter(struct pn_view *view, const struct pn_erofs_inode *inode)
 {
-    uint64_t parent = view->depth == 0 ? inode->nid : view->frames[view->depth - 1].directory.nid;
-    if (view->depth == view->frame_capacity) {
-        uint64_t capacity = view->frame_capacity == 0 ? 32 : 2 * view->frame_capacity;
-        if (capacity > SIZE_MAX / sizeof *view->frames)
+    uint64_t parent = view->depth == 0 ? inode->nid : view->open[view->depth - 1].nid;
+    if (view->depth == view->open_room) {
+        uint64_t capacity = view->open_room == 0 ? 32 : 2 * view->open_room;
+        if (capacity > SIZE_MAX / sizeof *view->open)
             return pn_refuse(view->reader.failure, -ENOMEM, inode->offset, "erofs.memory", "out of memory");
-        struct pn_view_frame *grown = realloc(view->frames, (size_t)capacity * sizeof *grown);
+        struct pn_erofs_directory *grown = realloc(view->open, (size_t)capacity * sizeof *grown);
         if (grown == NULL)
             return pn_refuse(view->reader.failure, -ENOMEM, inode->offset, "erofs.memory", "out of memory");
-        view->frames = grown;
-        view->frame_capacity = capacity;
+        view->open = grown;
+        view->open_room = capacity;
     }
-    int32_t error = pn_erofs_directory_open(&view->reader, inode, parent, &view->frames[view->depth].directory);
+    int32_t error = pn_erofs_directory_open(&view->reader, inode, parent, &view->open[view->depth]);
     if (error == 0)
         view->depth++;
     return error;
@@ -89,26 +85,6 @@ static int is_selected(const struct pn_view *view, const struct pn_erofs_dirent 
     return 0;
 }
 
-static uint32_t dirent_type(uint32_t mode)
-{
-    switch (mode & PN_MODE_TYPE) {
-    case PN_MODE_REG:
-        return PN_EROFS_FT_REG;
-    case PN_MODE_DIR:
-        return PN_EROFS_FT_DIR;
-    case PN_MODE_CHR:
-        return PN_EROFS_FT_CHR;
-    case PN_MODE_BLK:
-        return PN_EROFS_FT_BLK;
-    case PN_MODE_FIFO:
-        return PN_EROFS_FT_FIFO;
-    case PN_MODE_SOCK:
-        return PN_EROFS_FT_SOCK;
-    default:
-        return PN_EROFS_FT_SYMLINK;
-    }
-}
-
 static int is_hex_digit(uint8_t c)
 {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
@@ -135,7 +111,7 @@ static int32_t take(struct pn_view *view, const struct pn_erofs_dirent *dirent)
     int32_t status = pn_erofs_inode_load(&view->reader, dirent->nid, dirent->offset, inode);
     if (status != 0)
         return status;
-    if (dirent->type != dirent_type(inode->mode))
+    if (dirent->type != pn_erofs_file_type(inode->mode))
         return pn_refuse(view->reader.failure, -EINVAL, dirent->offset, "erofs.dirent-type",
                          "the directory says type %u, the inode has mode %o", dirent->type, inode->mode);
     status = pn_erofs_inode_visit(&view->reader, inode);
@@ -171,7 +147,7 @@ int32_t pn_view_next(struct pn_view *view)
     if (!view->started)
         return start(view);
     while (view->depth != 0) {
-        int32_t status = pn_erofs_directory_next(&view->reader, &view->frames[view->depth - 1].directory, &dirent);
+        int32_t status = pn_erofs_directory_next(&view->reader, &view->open[view->depth - 1], &dirent);
         if (status == 0) {
             view->depth--;
             continue;

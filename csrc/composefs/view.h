@@ -40,13 +40,11 @@ struct pn_view_entry {
     struct pn_erofs_inode inode; /* size and mode as stored */
 };
 
-struct pn_view_frame;
-
 struct pn_view {
     struct pn_erofs_reader reader;
-    struct pn_view_frame *frames;
-    uint64_t depth;
-    uint64_t frame_capacity;
+    struct pn_erofs_directory *open; /* from the root to the one at hand */
+    uint64_t depth;                  /* how many */
+    uint64_t open_room;
     const char *filters;
     uint32_t started;
     uint32_t bare_links; /* set by who walks: only name and inode of links are wanted */

@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "../erofs/format.h"
+#include "../erofs/xattr_prefix.h"
 #include "failure.h"
 #include "view.h"
 

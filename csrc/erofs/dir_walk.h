@@ -6,6 +6,7 @@
 #ifndef PN_EROFS_DIR_WALK_H
 #define PN_EROFS_DIR_WALK_H
 
+#include "../composefs/hex.h"
 #include "../composefs/sort.h"
 #include "plan.h"
 
@@ -36,7 +37,6 @@ static inline struct pn_dir_walk pn_dir_walk_start(const struct pn_tree *tree, u
 
 static inline int pn_dir_walk_next(struct pn_dir_walk *walk, struct pn_dir_entry *entry)
 {
-    static const char digits[] = "0123456789abcdef";
     const struct pn_node *child = walk->at < walk->end ? &walk->nodes[*walk->at] : NULL;
     if (walk->dots < 2) {
         /* No stub sorts before the dots. */
@@ -47,8 +47,8 @@ static inline int pn_dir_walk_next(struct pn_dir_walk *walk, struct pn_dir_entry
             return 1;
         }
     } else if (walk->stub < PN_STUBS) {
-        walk->stub_name[0] = (uint8_t)digits[walk->stub >> 4];
-        walk->stub_name[1] = (uint8_t)digits[walk->stub & 15];
+        const uint8_t number = (uint8_t)walk->stub;
+        pn_hex_encode(walk->stub_name, &number, 1);
         int order = child ? pn_bytes_compare(walk->stub_name, 2, child->name, child->name_size) : -1;
         if (order <= 0)
             walk->stub++;

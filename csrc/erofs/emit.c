@@ -39,30 +39,8 @@ static void header_and_superblock(struct emitter *emitter)
     pn_put_u64(super + PN_EROFS_SB_INOS, plan->inode_count);
     pn_put_u64(super + PN_EROFS_SB_BUILD_TIME, (uint64_t)plan->mtime_s);
     pn_put_u32(super + PN_EROFS_SB_BUILD_TIME_NSEC, plan->mtime_ns);
-    pn_put_u32(super + PN_EROFS_SB_BLOCKS, (uint32_t)(pn_image_size(plan) / PN_EROFS_BLOCK));
+    pn_put_u32(super + PN_EROFS_SB_BLOCKS, (uint32_t)(pn_image_plan_size(plan) / PN_EROFS_BLOCK));
     pn_put_u32(super + PN_EROFS_SB_XATTR_BLKADDR, (uint32_t)(plan->inodes_end / PN_EROFS_BLOCK));
-}
-
-static uint8_t file_type(uint32_t mode)
-{
-    switch (mode & S_IFMT) {
-    case S_IFREG:
-        return PN_EROFS_FT_REG;
-    case S_IFDIR:
-        return PN_EROFS_FT_DIR;
-    case S_IFCHR:
-        return PN_EROFS_FT_CHR;
-    case S_IFBLK:
-        return PN_EROFS_FT_BLK;
-    case S_IFIFO:
-        return PN_EROFS_FT_FIFO;
-    case S_IFSOCK:
-        return PN_EROFS_FT_SOCK;
-    case S_IFLNK:
-        return PN_EROFS_FT_SYMLINK;
-    default:
-        return PN_EROFS_FT_UNKNOWN;
-    }
 }
 
 static const struct pn_inode *entry_inode(const struct pn_image_plan *plan, uint32_t directory,
@@ -107,7 +85,7 @@ static uint8_t *directory_part(const struct pn_image_plan *plan, uint32_t direct
         uint8_t *fixed = out + i * PN_EROFS_DIRENT_SIZE;
         pn_put_u64(fixed + PN_EROFS_D_NID, inode->nid);
         pn_put_u16(fixed + PN_EROFS_D_NAMEOFF, (uint16_t)name_offset);
-        fixed[PN_EROFS_D_TYPE] = file_type(inode->mode);
+        fixed[PN_EROFS_D_TYPE] = pn_erofs_file_type(inode->mode);
         fixed[PN_EROFS_D_TYPE + 1] = 0;
         memcpy(out + name_offset, entry.name, entry.size);
         name_offset += entry.size;
@@ -236,7 +214,7 @@ static void inode_fields(struct emitter *emitter, const struct pn_inode *inode)
     }
 }
 
-void pn_emit(struct pn_image_plan *plan, uint8_t *image)
+void pn_image_plan_emit(struct pn_image_plan *plan, uint8_t *image)
 {
     struct emitter emitter = {
         .plan = plan, .image = image, .out = image, .next_block = plan->data_start / PN_EROFS_BLOCK};

@@ -86,6 +86,16 @@
 #define PN_EROFS_E_MTIME_NSEC 40u /* u32 */
 #define PN_EROFS_E_NLINK 44u      /* u32 */
 
+/* File type bits of a mode, spelled out because the format does not depend on the host's headers. */
+#define PN_MODE_TYPE 0170000u
+#define PN_MODE_FIFO 0010000u
+#define PN_MODE_CHR 0020000u
+#define PN_MODE_DIR 0040000u
+#define PN_MODE_BLK 0060000u
+#define PN_MODE_REG 0100000u
+#define PN_MODE_LNK 0120000u
+#define PN_MODE_SOCK 0140000u
+
 #define PN_EROFS_I_EXTENDED 1u
 #define PN_EROFS_I_LAYOUT_SHIFT 1u
 #define PN_EROFS_I_LAYOUT_MASK 7u
@@ -117,6 +127,18 @@
 #define PN_EROFS_FT_FIFO 5u
 #define PN_EROFS_FT_SOCK 6u
 #define PN_EROFS_FT_SYMLINK 7u
+
+/* The type in a directory entry that goes with a mode; PN_EROFS_FT_UNKNOWN if the mode has no known type. */
+static inline uint8_t pn_erofs_file_type(uint32_t mode)
+{
+    static const uint8_t types[16] = {
+        [PN_MODE_FIFO >> 12] = PN_EROFS_FT_FIFO, [PN_MODE_CHR >> 12] = PN_EROFS_FT_CHR,
+        [PN_MODE_DIR >> 12] = PN_EROFS_FT_DIR,   [PN_MODE_BLK >> 12] = PN_EROFS_FT_BLK,
+        [PN_MODE_REG >> 12] = PN_EROFS_FT_REG,   [PN_MODE_LNK >> 12] = PN_EROFS_FT_SYMLINK,
+        [PN_MODE_SOCK >> 12] = PN_EROFS_FT_SOCK,
+    };
+    return types[(mode & PN_MODE_TYPE) >> 12];
+}
 
 /* -- xattrs -------------------------------------------------------------------------------------------------------- */
 #define PN_EROFS_XATTR_HEADER 12u

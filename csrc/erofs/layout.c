@@ -118,7 +118,7 @@ static uint64_t tail_padding(struct pn_inode *inode, int is_symlink, uint64_t po
     return to_block;
 }
 
-int pn_layout(struct pn_image_plan *plan)
+int pn_image_plan_layout(struct pn_image_plan *plan)
 {
     uint64_t position = PN_EROFS_FIRST_INODE;
     plan->data_blocks = 0;

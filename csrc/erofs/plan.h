@@ -2,10 +2,10 @@
  *
  * Everything known about an image before its first byte is written: the inodes in the order they are stored, what each
  * carries, which attributes are shared, and where everything goes. Made in this order:
- *   pn_overlay_inodes   what overlayfs needs (composefs/overlay.c): order, effective modes and attributes
- *   pn_image_plan_sharing     the shared attribute table (sharing.c)
- *   pn_layout           sizes and places (layout.c)
- *   pn_emit             the bytes (emit.c)
+ *   pn_image_plan_inodes    what overlayfs needs (composefs/overlay.c): order, effective modes and attributes
+ *   pn_image_plan_sharing   the shared attribute table (sharing.c)
+ *   pn_image_plan_layout    sizes and places (layout.c)
+ *   pn_image_plan_emit      the bytes (emit.c)
  */
 #ifndef PN_EROFS_PLAN_H
 #define PN_EROFS_PLAN_H
@@ -44,6 +44,7 @@ struct pn_inode {
 #define PN_METACOPY_SIZE (4u + PN_DIGEST_SIZE)
 #define PN_REDIRECT_SIZE (2u + 2u * PN_DIGEST_SIZE)
 #define PN_STUBS 256u
+#define PN_SHARED_PER_INODE 128u /* where the reference writer stops; the rest of an inode's go into it */
 
 struct pn_image_plan {
     struct pn_tree *tree;
@@ -59,7 +60,6 @@ struct pn_image_plan {
     uint32_t *extra_ids;
     uint32_t extra_count, extra_room;
     uint32_t *refs; /* scratch: the attributes of one inode */
-    uint32_t ref_room;
 
     /* First how often, then the offset in the shared table or PN_NONE: by pair, and by object. */
     uint32_t *pair_shared, *metacopy_shared, *redirect_shared;
@@ -74,17 +74,17 @@ struct pn_image_plan {
     uint64_t data_blocks;
 };
 
-int pn_overlay_inodes(struct pn_image_plan *plan, uint32_t min_version, uint32_t max_version,
-                      struct pn_failure *failure);
+int pn_image_plan_inodes(struct pn_image_plan *plan, uint32_t min_version, uint32_t max_version,
+                         struct pn_failure *failure);
 int pn_image_plan_sharing(struct pn_image_plan *plan);
-int pn_layout(struct pn_image_plan *plan);
+int pn_image_plan_layout(struct pn_image_plan *plan);
 /* The size of one chunk of a file kept elsewhere, as a power of two. */
 unsigned pn_chunk_bits(uint64_t size);
-/* `image` is pn_image_size(plan) bytes, all of which are written. */
-void pn_emit(struct pn_image_plan *plan, uint8_t *image);
+/* `image` is pn_image_plan_size(plan) bytes, all of which are written. */
+void pn_image_plan_emit(struct pn_image_plan *plan, uint8_t *image);
 void pn_image_plan_free(struct pn_image_plan *plan);
 
-static inline uint64_t pn_image_size(const struct pn_image_plan *plan)
+static inline uint64_t pn_image_plan_size(const struct pn_image_plan *plan)
 {
     return plan->data_start + plan->data_blocks * PN_EROFS_BLOCK;
 }
@@ -103,7 +103,5 @@ static inline uint32_t *pn_image_plan_shared_slot(const struct pn_image_plan *pl
         return &plan->pair_shared[ref];
     }
 }
-
-#define PN_SHARED_PER_INODE 128u
 
 #endif

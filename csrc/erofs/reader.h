@@ -16,16 +16,7 @@
 #include <stdint.h>
 
 #include "../include/powernode.h"
-
-/* File type bits of a mode, spelled out so that the reader does not depend on the host's headers. */
-#define PN_MODE_TYPE 0170000u
-#define PN_MODE_FIFO 0010000u
-#define PN_MODE_CHR 0020000u
-#define PN_MODE_DIR 0040000u
-#define PN_MODE_BLK 0060000u
-#define PN_MODE_REG 0100000u
-#define PN_MODE_LNK 0120000u
-#define PN_MODE_SOCK 0140000u
+#include "format.h"
 
 #define PN_EROFS_SYMLINK_MAX 4095u
 #define PN_EROFS_CHUNKS_MAX 1024u
@@ -120,15 +111,9 @@ int32_t pn_erofs_data_locate(struct pn_erofs_reader *reader, uint64_t data_offse
                              struct pn_erofs_inode *inode);
 
 /* Leaves the inode's attributes in reader->xattrs: its own, then the shared ones, each list in the order of the image.
- * Valid until the next call. The text of a prefix index is in pn_erofs_xattr_prefixes. */
+ * Valid until the next call. The text of a prefix index is in
+ * xattr_prefix.h. */
 int32_t pn_erofs_xattrs_load(struct pn_erofs_reader *reader, const struct pn_erofs_inode *inode);
-
-#define PN_EROFS_XATTR_PREFIXES 7u
-struct pn_erofs_prefix {
-    char text[24];
-    uint8_t size;
-};
-extern const struct pn_erofs_prefix pn_erofs_xattr_prefixes[PN_EROFS_XATTR_PREFIXES];
 
 int32_t pn_erofs_directory_open(struct pn_erofs_reader *reader, const struct pn_erofs_inode *inode, uint64_t parent_nid,
                                 struct pn_erofs_directory *directory);

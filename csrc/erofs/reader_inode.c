@@ -8,22 +8,6 @@
 #include "format.h"
 #include "reader.h"
 
-static int is_known_type(uint32_t mode)
-{
-    switch (mode & PN_MODE_TYPE) {
-    case PN_MODE_FIFO:
-    case PN_MODE_CHR:
-    case PN_MODE_DIR:
-    case PN_MODE_BLK:
-    case PN_MODE_REG:
-    case PN_MODE_LNK:
-    case PN_MODE_SOCK:
-        return 1;
-    default:
-        return 0;
-    }
-}
-
 static void read_compact(const struct pn_erofs_reader *reader, const uint8_t *bytes, struct pn_erofs_inode *inode)
 {
     inode->nlink = pn_get_u16(bytes + PN_EROFS_C_NLINK);
@@ -69,7 +53,7 @@ int32_t pn_erofs_inode_load(struct pn_erofs_reader *reader, uint64_t nid, uint64
     inode->layout = format >> PN_EROFS_I_LAYOUT_SHIFT & PN_EROFS_I_LAYOUT_MASK;
     inode->xattr_offset = offset + inode_size;
     inode->xattr_size = xattr_size;
-    if (!is_known_type(inode->mode))
+    if (pn_erofs_file_type(inode->mode) == PN_EROFS_FT_UNKNOWN)
         return pn_refuse(failure, -EINVAL, offset, "erofs.mode", "mode %o has no known file type", inode->mode);
     if (inode_size == PN_EROFS_COMPACT_SIZE)
         read_compact(reader, bytes, inode);

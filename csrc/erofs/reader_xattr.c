@@ -13,22 +13,12 @@
 #include "../composefs/failure.h"
 #include "format.h"
 #include "reader.h"
+#include "xattr_prefix.h"
 #include "xxh32.h"
 
 #define FULL_NAME_MAX 255u
 
-const struct pn_erofs_prefix pn_erofs_xattr_prefixes[PN_EROFS_XATTR_PREFIXES] = {
-    {"", 0},
-    {"user.", 5},
-    {"system.posix_acl_access", 23},
-    {"system.posix_acl_default", 24},
-    {"trusted.", 8},
-    {"lustre.", 7},
-    {"security.", 9},
-};
-
-/* -- names ----------------------------------------------------------------------------------------------------------
- */
+/* -- names --------------------------------------------------------------------------------------------------------- */
 static uint8_t name_byte(const struct pn_erofs_xattr *xattr, uint32_t position)
 {
     const struct pn_erofs_prefix *prefix = &pn_erofs_xattr_prefixes[xattr->index];
@@ -52,20 +42,7 @@ static int compare_names(const struct pn_erofs_xattr *left, const struct pn_erof
     return (int)left_size - (int)right_size;
 }
 
-/* A name that has a prefix index must use it, or the kernel would not find it under its full name. */
-static int spells_out_a_prefix(const struct pn_erofs_xattr *xattr)
-{
-    for (uint32_t i = 1; i < PN_EROFS_XATTR_PREFIXES; i++) {
-        const struct pn_erofs_prefix *prefix = &pn_erofs_xattr_prefixes[i];
-        if (i != PN_EROFS_XATTR_INDEX_LUSTRE && xattr->name_size >= prefix->size &&
-            memcmp(xattr->name, prefix->text, prefix->size) == 0)
-            return 1;
-    }
-    return 0;
-}
-
-/* -- entries --------------------------------------------------------------------------------------------------------
- */
+/* -- entries ------------------------------------------------------------------------------------------------------- */
 
 /* Reads the entry at `offset`, which must end at `end` at the latest, into the next place of reader->xattrs. */
 static int32_t read_entry(struct pn_erofs_reader *reader, uint64_t offset, uint64_t end, uint32_t filter)
@@ -89,7 +66,9 @@ static int32_t read_entry(struct pn_erofs_reader *reader, uint64_t offset, uint6
     if (name_size == 0 || name_size > FULL_NAME_MAX || memchr(xattr->name, 0, xattr->name_size) != NULL)
         return pn_refuse(failure, -EINVAL, offset, "erofs.xattr-name",
                          "an xattr name of %u bytes that is empty, too long or contains a zero", name_size);
-    if (xattr->index == PN_EROFS_XATTR_INDEX_NONE && spells_out_a_prefix(xattr))
+    /* A name that has a number must use it, or the kernel would not find it under its full name. */
+    if (xattr->index == PN_EROFS_XATTR_INDEX_NONE &&
+        pn_erofs_xattr_index(xattr->name, xattr->name_size) != PN_EROFS_XATTR_INDEX_NONE)
         return pn_refuse(failure, -EINVAL, offset, "erofs.xattr-prefix",
                          "an xattr name spells out a prefix that has a number");
     if (reader->uses_name_filter) {

@@ -151,8 +151,7 @@ int pn_image_plan_sharing(struct pn_image_plan *plan)
     for (uint32_t i = 0; i < plan->inode_count; i++)
         if (plan->inodes[i].xattr_count > most)
             most = plan->inodes[i].xattr_count;
-    plan->ref_room = most + 2;
-    plan->refs = malloc(plan->ref_room * sizeof(*plan->refs));
+    plan->refs = malloc(((size_t)most + 2) * sizeof(*plan->refs)); /* two more: metacopy and redirect */
     if (!plan->pair_shared || !plan->metacopy_shared || !plan->redirect_shared || !plan->refs)
         return -ENOMEM;
     for (uint32_t i = 0; i < plan->inode_count; i++) {

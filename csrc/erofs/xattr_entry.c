@@ -1,19 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "xattr_entry.h"
 
+#include "../composefs/hex.h"
+#include "xattr_prefix.h"
 #include "xxh32.h"
-
-static const struct {
-    const char *prefix;
-    uint8_t size;
-    uint8_t index;
-} PREFIXES[] = {
-    {"user.", 5, PN_EROFS_XATTR_INDEX_USER},
-    {"system.posix_acl_access", 23, PN_EROFS_XATTR_INDEX_ACL_ACCESS},
-    {"system.posix_acl_default", 24, PN_EROFS_XATTR_INDEX_ACL_DEFAULT},
-    {"trusted.", 8, PN_EROFS_XATTR_INDEX_TRUSTED},
-    {"security.", 9, PN_EROFS_XATTR_INDEX_SECURITY},
-};
 
 static const char METACOPY[] = "overlay.metacopy";
 static const char REDIRECT[] = "overlay.redirect";
@@ -24,15 +14,9 @@ _Static_assert(sizeof(METACOPY) == IMPLIED_SIZE + 1 && sizeof(REDIRECT) == IMPLI
 
 struct pn_xattr_suffix pn_xattr_suffix(const struct pn_xattr_name *name)
 {
-    struct pn_xattr_suffix suffix = {.bytes = name->bytes, .size = name->size};
-    for (size_t i = 0; i < sizeof(PREFIXES) / sizeof(PREFIXES[0]); i++) {
-        if (name->size < PREFIXES[i].size || memcmp(name->bytes, PREFIXES[i].prefix, PREFIXES[i].size) != 0)
-            continue;
-        suffix.bytes += PREFIXES[i].size;
-        suffix.size -= PREFIXES[i].size;
-        suffix.index = PREFIXES[i].index;
-        break;
-    }
+    const uint8_t index = pn_erofs_xattr_index(name->bytes, name->size);
+    const uint8_t skip = pn_erofs_xattr_prefixes[index].size;
+    struct pn_xattr_suffix suffix = {.bytes = name->bytes + skip, .size = (uint32_t)name->size - skip, .index = index};
     if (name->rank == PN_RANK_ESCAPED)
         suffix.insert_size = sizeof(PN_XATTR_INSERT) - 1;
     return suffix;
@@ -56,14 +40,10 @@ uint32_t pn_xattr_entry_size(const struct pn_image_plan *plan, uint32_t ref)
 
 static void object_path(const uint8_t *digest, uint8_t *out)
 {
-    static const char digits[] = "0123456789abcdef";
     *out++ = '/';
-    for (uint32_t i = 0; i < PN_DIGEST_SIZE; i++) {
-        if (i == 1)
-            *out++ = '/';
-        *out++ = (uint8_t)digits[digest[i] >> 4];
-        *out++ = (uint8_t)digits[digest[i] & 15];
-    }
+    out = pn_hex_encode(out, digest, 1);
+    *out++ = '/';
+    pn_hex_encode(out, digest + 1, PN_DIGEST_SIZE - 1);
 }
 
 static void metacopy_value(const uint8_t *digest, uint8_t *out)

@@ -31,7 +31,7 @@ INSTALL = "sudo apt-get install -y --no-install-recommends clang-14 libclang-rt-
 INSTALL_ELSEWHERE = "clang libclang-rt-dev, or clang-N libclang-rt-N-dev"
 SANITIZERS = "address,undefined"
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-O1", "-g", f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=all"]
-FOLDERS = (".", "verity", "erofs", "composefs")
+INCLUDES = [f"-I{CSRC / 'include'}", f"-I{CSRC}"]
 MINIMIZE_S = 20
 KINDS = ("crash", "leak", "timeout", "oom")
 
@@ -83,7 +83,7 @@ def compile_one(clang: str, source: Path, newest: float) -> Path:
     unit = CACHE / "build" / (str(source.relative_to(CSRC)).replace("/", "-") + ".o")
     if not unit.exists() or unit.stat().st_mtime <= newest:
         subprocess.run(
-            [clang, *FLAGS, "-fsanitize=fuzzer-no-link", f"-I{CSRC / 'include'}", "-c", str(source), "-o", str(unit)],
+            [clang, *FLAGS, "-fsanitize=fuzzer-no-link", *INCLUDES, "-c", str(source), "-o", str(unit)],
             check=True,
         )
     return unit
@@ -92,7 +92,7 @@ def compile_one(clang: str, source: Path, newest: float) -> Path:
 def build(clang: str, names: list[str]) -> dict[str, Path]:
     """The harnesses, each linked with the whole library; everything again when any C file has changed."""
     (CACHE / "build").mkdir(parents=True, exist_ok=True)
-    library = sorted(path for folder in FOLDERS for path in (CSRC / folder).glob("*.c"))
+    library = sorted(path for path in CSRC.rglob("*.c") if HERE not in path.parents)
     harnesses = [HERE / f"fuzz_{name}.c" for name in names]
     newest = max(path.stat().st_mtime for path in [*CSRC.rglob("*.[ch]"), Path(__file__)])
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:

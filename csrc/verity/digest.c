@@ -27,7 +27,6 @@ enum {
     SPAN_CHUNKS = 1024,
     CALIBRATE_FROM = 4 << 20, /* bytes from which a race of the kernels pays for itself */
     THREADS_FROM = 2 << 20,   /* below this a second thread costs more than it gives */
-    THREADS_MAX = 64,
 };
 
 struct work {
@@ -49,7 +48,7 @@ unsigned pn_thread_count(unsigned asked)
     cpu_set_t set;
     if (asked == 0)
         asked = sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
-    return asked > THREADS_MAX ? THREADS_MAX : asked < 1 ? 1 : asked;
+    return asked > PN_THREADS_MAX ? PN_THREADS_MAX : asked < 1 ? 1 : asked;
 }
 
 int pn_read_exactly(int fd, uint8_t *buffer, uint64_t size, uint64_t offset)
@@ -135,7 +134,7 @@ static void *work_through(void *argument)
 /* A thread that cannot be started is not missed: the others, at least the caller's own, do its share. */
 static int run_span(struct work *work, unsigned threads)
 {
-    pthread_t helpers[THREADS_MAX];
+    pthread_t helpers[PN_THREADS_MAX];
     unsigned started = 0;
     atomic_store(&work->next, 0);
     atomic_store(&work->error, 0);

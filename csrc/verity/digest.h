@@ -20,7 +20,10 @@ struct pn_source {
 int pn_digest(const struct pn_plan *plan, const struct pn_source *source, unsigned threads, uint8_t *tree,
               uint8_t *digest);
 
-/* How many threads a caller who says 0 gets: the CPUs this process may run on. */
+enum { PN_THREADS_MAX = 64 };
+
+/* How many threads to use when the caller asks for so many, 1 to PN_THREADS_MAX. 0: the CPUs this process may run on.
+ */
 unsigned pn_thread_count(unsigned asked);
 
 /* Fills `buffer` from the file; -ESTALE if it ends early. */

@@ -31,7 +31,8 @@ struct pn_frame {
     } tail_schedule;
 };
 
-/* `groups` times `lanes` messages; digests are written one after the other in message order. */
+/* `groups` (at least 1) times `lanes` messages of at least one block; digests are written one after the other in
+ * message order. */
 typedef void pn_kernel_run(const struct pn_frame *frame, const uint8_t *const *messages, size_t groups,
                            uint8_t *digests);
 
@@ -53,8 +54,7 @@ extern const uint32_t pn_sha256_initial[8];
 extern const uint64_t pn_sha512_k[80];
 extern const uint64_t pn_sha512_initial[8];
 
-/* In portable C, to prepare frames: the schedule of a block with the round constants added, and one whole compression.
- */
+/* In portable C, to prepare frames: the schedule of a block with the round constants added; one whole compression. */
 void pn_sha256_schedule(uint32_t wk[64], const uint8_t *block);
 void pn_sha512_schedule(uint64_t wk[80], const uint8_t *block);
 void pn_sha256_compress(uint32_t state[8], const uint8_t *block);

@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TAKE = 16, SHARED_FROM = 32 << 20, CALIBRATE_FILES = 256, THREADS_MAX = 64, LEFT_FOR_LATER = 1 };
+enum { TAKE = 16, SHARED_FROM = 32 << 20, CALIBRATE_FILES = 256, LEFT_FOR_LATER = 1 };
 
 struct files {
     const struct pn_plan *plan;
@@ -106,7 +106,7 @@ int pn_digest_files(const struct pn_plan *plan, const char *paths, uint64_t coun
                     int32_t *errors)
 {
     struct files files = {.plan = plan, .count = count, .digests = digests, .errors = errors};
-    pthread_t helpers[THREADS_MAX];
+    pthread_t helpers[PN_THREADS_MAX];
     unsigned started = 0;
     if (count == 0)
         return 0;

@@ -29,14 +29,7 @@
 #endif
 #include <arm_neon.h>
 
-#define INLINE static inline __attribute__((always_inline)) TARGET
-/* Unrolled at every optimisation level, or gcc -O2 keeps the loop and with it the states in memory; clang unrolls
- * anyway. */
-#if defined(__clang__)
-#define EACH for (unsigned j = 0; j < streams; j++)
-#else
-#define EACH _Pragma("GCC unroll 4") for (unsigned j = 0; j < streams; j++)
-#endif
+#include "sha2_streams.h"
 
 INLINE uint32x4_t load_words(const uint8_t *from)
 {
@@ -48,9 +41,8 @@ INLINE void store_words(uint8_t *to, uint32x4_t words)
     vst1q_u8(to, vrev32q_u8(vreinterpretq_u8_u32(words)));
 }
 
-/* Four rounds of every stream, `wk` being message words plus constants. In FOUR_ROUNDS_EXTEND `m0` holds the words of
- * these rounds and becomes those of sixteen rounds later. Stream by stream, as in sha256_shani.c: few values are alive
- * at once. */
+/* Four rounds of every stream, `wk` being message words plus constants. Stream by stream, as in sha256_shani.c: few
+ * values are alive at once. */
 #define FOUR_ROUNDS_OF_ONE(wk)                    \
     uint32x4_t before = abcd[j];                  \
     abcd[j] = vsha256hq_u32(before, efgh[j], wk); \
@@ -82,22 +74,7 @@ INLINE void run_streams(const unsigned streams, const struct pn_frame *frame, co
         EACH a[j] = load_words(from[j]), b[j] = load_words(from[j] + 16);
         EACH c[j] = load_words(from[j] + 32), d[j] = load_words(from[j] + 48);
         EACH from[j] += 64;
-        FOUR_ROUNDS_EXTEND(0, a, b, c, d);
-        FOUR_ROUNDS_EXTEND(4, b, c, d, a);
-        FOUR_ROUNDS_EXTEND(8, c, d, a, b);
-        FOUR_ROUNDS_EXTEND(12, d, a, b, c);
-        FOUR_ROUNDS_EXTEND(16, a, b, c, d);
-        FOUR_ROUNDS_EXTEND(20, b, c, d, a);
-        FOUR_ROUNDS_EXTEND(24, c, d, a, b);
-        FOUR_ROUNDS_EXTEND(28, d, a, b, c);
-        FOUR_ROUNDS_EXTEND(32, a, b, c, d);
-        FOUR_ROUNDS_EXTEND(36, b, c, d, a);
-        FOUR_ROUNDS_EXTEND(40, c, d, a, b);
-        FOUR_ROUNDS_EXTEND(44, d, a, b, c);
-        FOUR_ROUNDS(48, a);
-        FOUR_ROUNDS(52, b);
-        FOUR_ROUNDS(56, c);
-        FOUR_ROUNDS(60, d);
+        SHA256_BLOCK(a, b, c, d);
         EACH abcd[j] = vaddq_u32(abcd[j], save0[j]), efgh[j] = vaddq_u32(efgh[j], save1[j]);
     }
     EACH save0[j] = abcd[j], save1[j] = efgh[j];
@@ -112,21 +89,7 @@ INLINE void run_streams(const unsigned streams, const struct pn_frame *frame, co
     EACH store_words(digests + 32 * j + 16, vaddq_u32(efgh[j], save1[j]));
 }
 
-#define KERNEL(count, least)                                                                                    \
-    TARGET static void run_##count(const struct pn_frame *frame, const uint8_t *const *messages, size_t groups, \
-                                   uint8_t *out)                                                                \
-    {                                                                                                           \
-        for (; groups; groups--, messages += (count), out += 32 * (count))                                      \
-            run_streams(count, frame, messages, out);                                                           \
-    }                                                                                                           \
-    const struct pn_kernel pn_sha256_armce_##count = {.name = "sha256-armce-" #count,                           \
-                                                      .algorithm = PN_SHA256,                                   \
-                                                      .lanes = (count),                                         \
-                                                      .features = PN_CPU_ARM_SHA2,                              \
-                                                      .worth = (least),                                         \
-                                                      .run = run_##count}
-
-KERNEL(1, 1);
-KERNEL(2, 2);
-KERNEL(4, 3);
+STREAM_KERNEL(256, armce, 1, 1, PN_CPU_ARM_SHA2);
+STREAM_KERNEL(256, armce, 2, 2, PN_CPU_ARM_SHA2);
+STREAM_KERNEL(256, armce, 4, 3, PN_CPU_ARM_SHA2);
 #endif

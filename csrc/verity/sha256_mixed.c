@@ -22,6 +22,7 @@
 
 #define TARGET __attribute__((target("sha,sse4.1,ssse3,avx2,avx512f,avx512bw,avx512vl")))
 #define INLINE static inline __attribute__((always_inline)) TARGET
+#include "x86_sha_state.h"
 
 enum { LANES = 8, PAIRS = 32 };
 
@@ -201,31 +202,14 @@ TARGET static void rounds_only(states *s, const uint32_t tail[64])
     }
 }
 
-INLINE __m128i start_abef(const uint32_t h[8])
-{
-    return _mm_set_epi32((int)h[0], (int)h[1], (int)h[4], (int)h[5]);
-}
-
-INLINE __m128i start_cdgh(const uint32_t h[8])
-{
-    return _mm_set_epi32((int)h[2], (int)h[3], (int)h[6], (int)h[7]);
-}
-
-INLINE void store_digest(uint8_t *digest, __m128i abef, __m128i cdgh)
-{
-    const __m128i swap = _mm256_castsi256_si128(PN_SWAP32);
-    const __m128i abcd = _mm_unpackhi_epi64(cdgh, abef), efgh = _mm_unpacklo_epi64(cdgh, abef);
-    _mm_storeu_si128((__m128i *)digest, _mm_shuffle_epi8(_mm_shuffle_epi32(abcd, 0x1b), swap));
-    _mm_storeu_si128((__m128i *)(digest + 16), _mm_shuffle_epi8(_mm_shuffle_epi32(efgh, 0x1b), swap));
-}
-
 TARGET static void run(const struct pn_frame *frame, const uint8_t *const *messages, size_t groups, uint8_t *digests)
 {
-    const __m128i abef = start_abef(frame->start.w32), cdgh = start_cdgh(frame->start.w32);
+    __m128i abef, cdgh;
     schedule buffers[2];
     unsigned now = 0;
     states s;
 
+    load_state(frame->start.w32, &abef, &cdgh);
     schedule_only(&buffers[0], messages);
     for (; groups; groups--, messages += LANES, digests += 32 * LANES) {
         for (unsigned slot = 0; slot < LANES; slot++)

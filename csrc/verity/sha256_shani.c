@@ -13,37 +13,12 @@
 #if defined(__x86_64__)
 #include "cpu.h"
 
-#include <immintrin.h>
-
 #define TARGET __attribute__((target("sha,sse4.1,ssse3,avx2")))
-#define INLINE static inline __attribute__((always_inline)) TARGET
+#include "sha2_streams.h"
+#include "x86_sha_state.h"
 
-/* The instructions keep the state as ABEF and CDGH, most significant word first. */
-INLINE void load_state(const uint32_t state[8], __m128i *abef, __m128i *cdgh)
-{
-    __m128i dcba = _mm_loadu_si128((const __m128i *)state);
-    __m128i hgfe = _mm_loadu_si128((const __m128i *)(state + 4));
-    __m128i cdab = _mm_shuffle_epi32(dcba, 0xb1);
-    __m128i efgh = _mm_shuffle_epi32(hgfe, 0x1b);
-    *abef = _mm_alignr_epi8(cdab, efgh, 8);
-    *cdgh = _mm_blend_epi16(efgh, cdab, 0xf0);
-}
-
-INLINE void store_digest(uint8_t *digest, __m128i abef, __m128i cdgh)
-{
-    const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
-    __m128i feba = _mm_shuffle_epi32(abef, 0x1b);
-    __m128i dchg = _mm_shuffle_epi32(cdgh, 0xb1);
-    __m128i dcba = _mm_blend_epi16(feba, dchg, 0xf0);
-    __m128i hgfe = _mm_alignr_epi8(dchg, feba, 8);
-    _mm_storeu_si128((__m128i *)digest, _mm_shuffle_epi8(dcba, swap));
-    _mm_storeu_si128((__m128i *)(digest + 16), _mm_shuffle_epi8(hgfe, swap));
-}
-
-/* Four rounds of every stream. `m0` holds the words of these rounds; the next words grow out of m0..m3 meanwhile.
- * Stream by stream rather than instruction by instruction: fewer values are alive at once, and the core reorders across
- * streams. */
-#define EACH _Pragma("GCC unroll 4") for (unsigned j = 0; j < streams; j++)
+/* Four rounds of every stream; the next words grow out of m0..m3 meanwhile. Stream by stream rather than instruction by
+ * instruction: fewer values are alive at once, and the core reorders across streams. */
 #define FOUR_ROUNDS_OF_ONE(t, m0)                                                            \
     __m128i wk = _mm_add_epi32(m0[j], _mm_load_si128((const __m128i *)(pn_sha256_k + (t)))); \
     cdgh[j] = _mm_sha256rnds2_epu32(cdgh[j], abef[j], wk);                                   \
@@ -77,22 +52,7 @@ INLINE void run_streams(const unsigned streams, const struct pn_frame *frame, co
         EACH c[j] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(from[j] + 32)), swap);
         EACH d[j] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(from[j] + 48)), swap);
         EACH from[j] += 64;
-        FOUR_ROUNDS_EXTEND(0, a, b, c, d);
-        FOUR_ROUNDS_EXTEND(4, b, c, d, a);
-        FOUR_ROUNDS_EXTEND(8, c, d, a, b);
-        FOUR_ROUNDS_EXTEND(12, d, a, b, c);
-        FOUR_ROUNDS_EXTEND(16, a, b, c, d);
-        FOUR_ROUNDS_EXTEND(20, b, c, d, a);
-        FOUR_ROUNDS_EXTEND(24, c, d, a, b);
-        FOUR_ROUNDS_EXTEND(28, d, a, b, c);
-        FOUR_ROUNDS_EXTEND(32, a, b, c, d);
-        FOUR_ROUNDS_EXTEND(36, b, c, d, a);
-        FOUR_ROUNDS_EXTEND(40, c, d, a, b);
-        FOUR_ROUNDS_EXTEND(44, d, a, b, c);
-        FOUR_ROUNDS(48, a);
-        FOUR_ROUNDS(52, b);
-        FOUR_ROUNDS(56, c);
-        FOUR_ROUNDS(60, d);
+        SHA256_BLOCK(a, b, c, d);
         EACH abef[j] = _mm_add_epi32(abef[j], save0[j]), cdgh[j] = _mm_add_epi32(cdgh[j], save1[j]);
     }
     EACH save0[j] = abef[j], save1[j] = cdgh[j];
@@ -105,21 +65,7 @@ INLINE void run_streams(const unsigned streams, const struct pn_frame *frame, co
     EACH store_digest(digests + 32 * j, _mm_add_epi32(abef[j], save0[j]), _mm_add_epi32(cdgh[j], save1[j]));
 }
 
-#define KERNEL(count, least)                                                                                    \
-    TARGET static void run_##count(const struct pn_frame *frame, const uint8_t *const *messages, size_t groups, \
-                                   uint8_t *out)                                                                \
-    {                                                                                                           \
-        for (; groups; groups--, messages += (count), out += 32 * (count))                                      \
-            run_streams(count, frame, messages, out);                                                           \
-    }                                                                                                           \
-    const struct pn_kernel pn_sha256_shani_##count = {.name = "sha256-shani-" #count,                           \
-                                                      .algorithm = PN_SHA256,                                   \
-                                                      .lanes = (count),                                         \
-                                                      .features = PN_CPU_SHANI | PN_CPU_AVX2,                   \
-                                                      .worth = (least),                                         \
-                                                      .run = run_##count}
-
-KERNEL(1, 1);
-KERNEL(2, 2);
-KERNEL(4, 3);
+STREAM_KERNEL(256, shani, 1, 1, PN_CPU_SHANI | PN_CPU_AVX2);
+STREAM_KERNEL(256, shani, 2, 2, PN_CPU_SHANI | PN_CPU_AVX2);
+STREAM_KERNEL(256, shani, 4, 3, PN_CPU_SHANI | PN_CPU_AVX2);
 #endif

@@ -21,14 +21,7 @@
 #endif
 #include <arm_neon.h>
 
-#define INLINE static inline __attribute__((always_inline)) TARGET
-/* Unrolled at every optimisation level, or gcc -O2 keeps the loop and with it the states in memory; clang unrolls
- * anyway. */
-#if defined(__clang__)
-#define EACH for (unsigned j = 0; j < streams; j++)
-#else
-#define EACH _Pragma("GCC unroll 2") for (unsigned j = 0; j < streams; j++)
-#endif
+#include "sha2_streams.h"
 
 INLINE uint64x2_t load_words(const uint8_t *from)
 {
@@ -122,20 +115,6 @@ INLINE void run_streams(const unsigned streams, const struct pn_frame *frame, co
         EACH store_words(digests + 64 * j + 16 * pair, vaddq_u64(state[pair][j], save[pair][j]));
 }
 
-#define KERNEL(count)                                                                                           \
-    TARGET static void run_##count(const struct pn_frame *frame, const uint8_t *const *messages, size_t groups, \
-                                   uint8_t *out)                                                                \
-    {                                                                                                           \
-        for (; groups; groups--, messages += (count), out += 64 * (count))                                      \
-            run_streams(count, frame, messages, out);                                                           \
-    }                                                                                                           \
-    const struct pn_kernel pn_sha512_armce_##count = {.name = "sha512-armce-" #count,                           \
-                                                      .algorithm = PN_SHA512,                                   \
-                                                      .lanes = (count),                                         \
-                                                      .features = PN_CPU_ARM_SHA512,                            \
-                                                      .worth = (count),                                         \
-                                                      .run = run_##count}
-
-KERNEL(1);
-KERNEL(2);
+STREAM_KERNEL(512, armce, 1, 1, PN_CPU_ARM_SHA512);
+STREAM_KERNEL(512, armce, 2, 2, PN_CPU_ARM_SHA512);
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * SHA-512 in portable C, after FIPS 180-4; see sha256_portable.c.
+ * SHA-512 in portable C: its tables; the code is sha2_portable.h.
  */
-#include "kernel.h"
 #include "kernels.h"
 
 const uint64_t pn_sha512_initial[8] = {
@@ -29,87 +28,8 @@ _Alignas(64) const uint64_t pn_sha512_k[80] = {
     0x431d67c49c100d4c, 0x4cc5d4becb3e42b6, 0x597f299cfc657e2a, 0x5fcb6fab3ad6faec, 0x6c44198c4a475817,
 };
 
-static inline uint64_t ror(uint64_t x, unsigned n)
-{
-    return (x >> n) | (x << (64 - n));
-}
-
-static inline uint64_t load_be(const uint8_t *p)
-{
-    uint64_t value = 0;
-    for (unsigned i = 0; i < 8; i++)
-        value = (value << 8) | p[i];
-    return value;
-}
-
-static void rounds(uint64_t state[8], const uint64_t wk[80])
-{
-    uint64_t a = state[0], b = state[1], c = state[2], d = state[3];
-    uint64_t e = state[4], f = state[5], g = state[6], h = state[7];
-    for (unsigned t = 0; t < 80; t++) {
-        uint64_t t1 = h + (ror(e, 14) ^ ror(e, 18) ^ ror(e, 41)) + (g ^ (e & (f ^ g))) + wk[t];
-        uint64_t t2 = (ror(a, 28) ^ ror(a, 34) ^ ror(a, 39)) + ((a & b) | (c & (a | b)));
-        h = g, g = f, f = e, e = d + t1, d = c, c = b, b = a, a = t1 + t2;
-    }
-    state[0] += a, state[1] += b, state[2] += c, state[3] += d;
-    state[4] += e, state[5] += f, state[6] += g, state[7] += h;
-}
-
-void pn_sha512_schedule(uint64_t wk[80], const uint8_t *block)
-{
-    uint64_t w[80];
-    for (unsigned t = 0; t < 16; t++)
-        w[t] = load_be(block + 8 * t);
-    for (unsigned t = 16; t < 80; t++) {
-        uint64_t s0 = ror(w[t - 15], 1) ^ ror(w[t - 15], 8) ^ (w[t - 15] >> 7);
-        uint64_t s1 = ror(w[t - 2], 19) ^ ror(w[t - 2], 61) ^ (w[t - 2] >> 6);
-        w[t] = w[t - 16] + s0 + w[t - 7] + s1;
-    }
-    for (unsigned t = 0; t < 80; t++)
-        wk[t] = w[t] + pn_sha512_k[t];
-}
-
-void pn_sha512_compress(uint64_t state[8], const uint8_t *block)
-{
-    uint64_t wk[80];
-    pn_sha512_schedule(wk, block);
-    rounds(state, wk);
-}
-
-/* The kernel: the template of the vector kernels with one lane of scalar words, which unrolls better than `rounds`. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define TARGET \
-    __attribute__((optimize("no-tree-slp-vectorize"))) /* pairs of rotates in a vector are slower than apart */
-#else
-#define TARGET
-#endif
 #define BITS 512
-#define LANES 1
-#define V uint64_t
-#define ADD(x, y) ((x) + (y))
-#define XOR3(x, y, z) ((x) ^ (y) ^ (z))
-#define CH(e, f, g) ((g) ^ ((e) & ((f) ^ (g))))
-#define MAJ(a, b, c) (((a) & (b)) | ((c) & ((a) | (b))))
-#define SHR(x, n) ((x) >> (n))
-#define ROR ror
-#define SET1(x) (x)
-
-static inline void load16(V w[16], const uint8_t *const *from, size_t offset)
-{
-    for (unsigned t = 0; t < 16; t++)
-        w[t] = load_be(from[0] + offset + 8 * t);
-}
-
-static inline void store8(const V state[8], uint8_t *digest)
-{
-    for (unsigned w = 0; w < 8; w++)
-        for (unsigned shift = 64; shift; digest++)
-            *digest = (uint8_t)(state[w] >> (shift -= 8));
-}
-
-#define LOAD16 load16
-#define STORE8 store8
-#include "sha2_lanes.h"
+#include "sha2_portable.h"
 
 const struct pn_kernel pn_sha512_portable = {
     .name = "sha512-portable", .algorithm = PN_SHA512, .lanes = 1, .worth = 1, .run = run_lanes};

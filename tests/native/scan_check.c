@@ -204,6 +204,9 @@ static void check_threads(const char *directory, const char *scratch, uint32_t m
     CHECK(run(&scan) == -EINVAL);
     scan.what = IMAGE;
     CHECK(call(&scan, -1) == -EBADF);
+    CHECK(pn_composefs_from_directory(-1, IMAGE, 0, 1, 0, 1, -1, -1, NULL, &scan.result, NULL) == -EBADF);
+    CHECK(pn_composefs_from_directory(store, IMAGE, 32, 1, 0, 1, -1, -1, NULL, &scan.result, &scan.failure) == -EINVAL);
+    CHECK(strcmp(scan.failure.code, "composefs.flags") == 0);
     close(store);
 }
 

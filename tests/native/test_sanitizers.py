@@ -26,9 +26,9 @@ NATIVE = Path(__file__).resolve().parent
 CSRC = NATIVE.parents[1] / "csrc"
 FUZZ = CSRC / "fuzz"
 DUMPS = NATIVE.parent / "vectors" / "composefs"
-LIBRARY = sorted(path for folder in (".", "verity", "erofs", "composefs") for path in (CSRC / folder).glob("*.c"))
+LIBRARY = sorted(path for path in CSRC.rglob("*.c") if FUZZ not in path.parents)
 WARNINGS = ["-Wall", "-Wextra", "-Wvla", "-Wmissing-prototypes", "-Werror"]
-FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-O1", "-g1", *WARNINGS, f"-I{CSRC / 'include'}", "-pthread"]
+FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-O1", "-g1", *WARNINGS, f"-I{CSRC / 'include'}", f"-I{CSRC}", "-pthread"]
 SANITIZERS = {
     "memory": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
     "threads": ["-fsanitize=thread"],
