@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """composefs: how much faster than mkcomposefs and composefs-info, on the trees and texts of docs/performance.md.
 
-    .venv/bin/python bench/composefs.py [--only small,usr,debian,store,dump,read] [--runs 5] [--debian DIR]
+    .venv/bin/python bench/composefs.py [--only small,usr,debian,store,dump,read] [--runs 5] [--debian DIR] [--dir DIR]
 
 `debian` needs a Debian root: --debian names one, else mmdebstrap makes one if it is installed.
 """

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import subprocess
 from functools import cache
@@ -14,46 +13,12 @@ import pytest
 from powernode import native
 from powernode.base.errors import DataError
 from powernode.composefs import image
+from support.assets import IMAGES, LENIENT, REFUSALS, recorded_sha256, text_of, versions_of
 from support.debian import UnavailableError
 from support.peers import ensure_assets
 from unit.composefs._pure_trees import fsck, mkcomposefs, tool
 
-IMAGES = (
-    "bigfile-xattr.dump",
-    "bigfile.dump",
-    "config-with-hard-link.dump.gz",
-    "config.dump.gz",
-    "cs9-x86_64-developer.dump.gz",
-    "cs9-x86_64-minimal.dump.gz",
-    "f36-x86_64-silverblue.dump.gz",
-    "honggfuzz-bigfile-with-acl.dump",
-    "honggfuzz-chardev-nonzero-size.dump",
-    "honggfuzz-long-symlink.dump",
-    "honggfuzz-longlink-unterminated.dump",
-    "longlink.dump",
-    "no-newline.dump",
-    "special.dump",
-    "special_v1.dump",
-)
 LARGE = ("cs9-x86_64-developer.dump.gz", "f36-x86_64-silverblue.dump.gz")
-LENIENT = ("no-newline.dump", "longlink.dump", "honggfuzz-longlink-unterminated.dump")
-"""Not what a strict reader takes."""
-REFUSALS = {
-    "big-inline": "dump.content-long",
-    "dir-hardlink": "dump.hardlink-directory",
-    "dot-name": "dump.name-dot",
-    "dotdot-name": "dump.name-dot",
-    "empty-link-name": "dump.symlink-empty",
-    "empty-name": "dump.name-empty",
-    "empty-xattr-key": "dump.xattr-name",
-    "honggfuzz-long-xattr": "dump.xattr-total",
-    "long-link": "dump.payload-long",
-    "long-xattr-key": "dump.xattr-text",
-    "long-xattr-value": "dump.mode",
-    "no-ftype": "dump.mode",
-    "self-hardlink": "dump.hardlink-self",
-    "too-big": "dump.file-size",
-}
 
 
 @pytest.fixture(scope="module")
@@ -72,17 +37,11 @@ def name(request: pytest.FixtureRequest) -> str:
     return chosen
 
 
-def _text(path: Path) -> bytes:
-    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-
-
 @cache
 def _made(path: Path) -> tuple[bytes, int, int]:
     """The image of an asset and its versions; once for all tests."""
-    version = path.with_name(path.name + ".version")
-    low, high = (int(version.read_text()),) * 2 if version.exists() else (0, 1)
-    strict = path.name not in LENIENT
-    return image.from_dump(_text(path), min_version=low, max_version=high, strict=strict), low, high
+    low, high = versions_of(path)
+    return image.from_dump(text_of(path), min_version=low, max_version=high, strict=path.name not in LENIENT), low, high
 
 
 def _info(verb: str, data: bytes, work: Path, *options: str) -> bytes:
@@ -97,14 +56,13 @@ def test_none_is_forgotten(assets: Path) -> None:
 
 
 def test_recorded_digest(assets: Path, name: str) -> None:
-    expected = (assets / f"{name}.sha256").read_text().split()[0]
     data, _, _ = _made(assets / name)
-    assert hashlib.sha256(data).hexdigest() == expected
+    assert hashlib.sha256(data).hexdigest() == recorded_sha256(assets / name)
 
 
 def test_the_same_image_as_the_peer(assets: Path, name: str, tmp_path: Path) -> None:
     data, low, high = _made(assets / name)
-    assert data == mkcomposefs(_text(assets / name), tmp_path, f"--min-version={low}", f"--max-version={high}")
+    assert data == mkcomposefs(text_of(assets / name), tmp_path, f"--min-version={low}", f"--max-version={high}")
 
 
 def test_dump_and_image_are_the_same_thing(assets: Path, name: str) -> None:
@@ -140,5 +98,5 @@ def test_fsck_finds_nothing(assets: Path, name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", REFUSALS)
 def test_what_must_be_refused(assets: Path, name: str) -> None:
     with pytest.raises(DataError) as caught:
-        image.from_dump(_text(assets / f"should-fail-{name}.dump"))
+        image.from_dump(text_of(assets / f"should-fail-{name}.dump"))
     assert caught.value.code == REFUSALS[name]

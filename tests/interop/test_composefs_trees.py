@@ -41,7 +41,7 @@ def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def pure_image(top: Path, *, min_version: int = 0, max_version: int = 1, hardlinks: bool = False) -> bytes:
-    root = scan_directory(top, digest_fd=lambda fd: digest_fd(fd).value, hardlinks=hardlinks)
+    root = scan_directory(top, ScanOptions(hardlinks=hardlinks), digest_fd=lambda fd: digest_fd(fd).value)
     return write_image(root, min_version=min_version, max_version=max_version)
 
 

@@ -221,6 +221,12 @@ def test_refusals_leave_nothing(
     privately(body)
 
 
+def test_a_misspelt_option_is_not_overlooked(tiny: Path) -> None:
+    misspelt: Any = {"digset": bytes(32)}
+    with pytest.raises(TypeError, match="digset"):
+        mount_image(tiny / "tiny.erofs", [tiny / "objects"], tiny / "target", **misspelt)
+
+
 def test_a_scratch_that_cannot_be_used(privately: Privately, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def body() -> None:
         monkeypatch.setattr(FsContext, "set_fd", without_descriptors)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from powernode.composefs.matching import MatchState, PathMatcher
 from powernode.composefs.report import Rule
-from powernode.composefs.tree import CharacterDevice, Directory, Node, Xattrs
+from powernode.composefs.tree import Directory, Node, Xattrs
 
 OPAQUE_XATTRS = (b"trusted.overlay.opaque", b"user.overlay.opaque")
 
@@ -32,11 +32,6 @@ class Carved:
 
     tree: Directory
     borrowed: frozenset[bytes]
-
-
-def is_whiteout(node: Node) -> bool:
-    """overlayfs removes what is below a character device 0:0."""
-    return isinstance(node, CharacterDevice) and node.rdev == 0
 
 
 def is_opaque(directory: Directory) -> bool:

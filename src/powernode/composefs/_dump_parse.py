@@ -15,24 +15,23 @@ Out of scope: printing (see `_dump_print`), limits of the image format beyond th
 
 from __future__ import annotations
 
-import re
 import stat
 from dataclasses import dataclass, field
 
-from powernode.base.errors import DataError
 from powernode.composefs import _kinds
+from powernode.composefs._dump_fields import (
+    UINT32_MAX,
+    read_digest,
+    read_mtime,
+    read_number,
+    read_string,
+    read_xattrs,
+    refuse,
+    unescape,
+)
 from powernode.composefs.tree import Directory, Node, Xattrs
 
-_AREA = "dump"
 _FIELDS = 11
-_XATTRS_LINE_MAX = 65535
-_UINT32_MAX = 0xFFFFFFFF
-_UINT64_MAX = 0xFFFFFFFFFFFFFFFF
-_ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[\\nrt]|)")
-_PLAIN_ESCAPES = {b"\\": b"\\", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
-_DECIMAL = re.compile(rb"[\t\v\f\r]*([+-]?)([0-9]+)")
-_OCTAL = re.compile(rb"[\t\v\f\r]*([+-]?)([0-7]+)")
-_DIGEST = re.compile(rb"[0-9a-fA-F]{64}")
 
 
 def parse_dump(text: bytes, *, strict: bool = False) -> Directory:
@@ -53,7 +52,7 @@ class ParsedDump:
 def read_dump(text: bytes, *, strict: bool = False) -> ParsedDump:
     """The tree of a dump, and what its image needs beyond it."""
     if not text:
-        raise _refuse("empty", 1, "the dump has no lines", expected="a line for the root")
+        raise refuse("empty", 1, "the dump has no lines", expected="a line for the root")
     lines = text.split(b"\n")
     unended = len(lines)
     if lines[-1] == b"":
@@ -61,26 +60,11 @@ def read_dump(text: bytes, *, strict: bool = False) -> ParsedDump:
     builder = _TreeBuilder()
     for number, line in enumerate(lines, 1):
         if b"\0" in line:
-            raise _refuse("nul", number, "the line holds a NUL byte", found=f"at {line.index(0)}")
+            raise refuse("nul", number, "the line holds a NUL byte", found=f"at {line.index(0)}")
         if strict and number == unended:
-            raise _refuse("newline", number, "the last line does not end with a newline")
+            raise refuse("newline", number, "the last line does not end with a newline")
         _parse_line(builder, line, number, strict)
     return ParsedDump(root=builder.finish(), wide=frozenset(builder.wide))
-
-
-def unescape(text: bytes, number: int) -> bytes:
-    """Undo `\\\\`, `\\n`, `\\r`, `\\t` and `\\xHH`."""
-    if b"\\" not in text:
-        return text
-
-    def replace(match: re.Match[bytes]) -> bytes:
-        code = match[1]
-        if not code:
-            rest = text[match.start() : match.start() + 4]
-            raise _refuse("escape", number, "an escape is not one of \\\\ \\n \\r \\t \\xHH", found=repr(rest))
-        return bytes((int(code[1:], 16),)) if code[:1] == b"x" else _PLAIN_ESCAPES[code]
-
-    return _ESCAPE.sub(replace, text)
 
 
 @dataclass(slots=True)
@@ -117,16 +101,16 @@ class _TreeBuilder:
         siblings = self.entries.get(parent)
         if siblings is None:
             if self.root is None:
-                raise _refuse("root-missing", number, "the first line is not the root", expected="/", found=repr(path))
-            raise _refuse(
+                raise refuse("root-missing", number, "the first line is not the root", expected="/", found=repr(path))
+            raise refuse(
                 "parent-missing", number, "the parent is not a directory of an earlier line", found=repr(parent)
             )
         if not name:
-            raise _refuse("name-empty", number, "the path ends with a slash", found=repr(path))
+            raise refuse("name-empty", number, "the path ends with a slash", found=repr(path))
         if name in (b".", b".."):
-            raise _refuse("name-dot", number, "a name is . or ..", found=repr(path))
+            raise refuse("name-dot", number, "a name is . or ..", found=repr(path))
         if len(name) > _kinds.NAME_MAX:
-            raise _refuse("name-long", number, "a name is too long", expected=f"at most {_kinds.NAME_MAX} bytes")
+            raise refuse("name-long", number, "a name is too long", expected=f"at most {_kinds.NAME_MAX} bytes")
         if name in siblings and self.duplicate is None:
             self.duplicate = number, path
         return parent, name
@@ -162,7 +146,7 @@ class _TreeBuilder:
         assert self.root is not None  # every first line either makes it or is refused
         if self.duplicate is not None:
             number, path = self.duplicate
-            raise _refuse("name-duplicate", number, "there is already such a path", found=repr(path))
+            raise refuse("name-duplicate", number, "there is already such a path", found=repr(path))
         unresolved = dict(self.hard_links)
         for link in self.hard_links.values():
             chain: list[_HardLink] = []
@@ -173,9 +157,9 @@ class _TreeBuilder:
                 node = self._look_up(step)
             if id(node) in self.hard_links:
                 code = "hardlink-self" if len(chain) == 1 else "hardlink-cycle"
-                raise _refuse(code, link.number, "hard links lead to each other", found=repr(link.target))
+                raise refuse(code, link.number, "hard links lead to each other", found=repr(link.target))
             if isinstance(node, Directory):
-                raise _refuse(
+                raise refuse(
                     "hardlink-to-directory", link.number, "a hard link leads to a directory", found=repr(link.target)
                 )
             for step in chain:
@@ -186,7 +170,7 @@ class _TreeBuilder:
         parent, _, name = b"/".join((b"", *(part for part in link.target.split(b"/") if part))).rpartition(b"/")
         node = self.entries.get(parent, {}).get(name) if name else self.root
         if node is None:
-            raise _refuse(
+            raise refuse(
                 "hardlink-missing", link.number, "the target of a hard link does not exist", found=repr(link.target)
             )
         return node
@@ -206,29 +190,29 @@ class _DirectoryFields:
 def _parse_line(builder: _TreeBuilder, line: bytes, number: int, strict: bool) -> None:
     fields = line.split(b" ", _FIELDS)
     fields += [b""] * (_FIELDS + 1 - len(fields))
-    path = _string(fields[0], number, "path")
+    path = read_string(fields[0], number, "path")
     if not path:
-        raise _refuse("path-empty", number, "the line has no path")
+        raise refuse("path-empty", number, "the line has no path")
     mode_text = fields[2]
     is_hard_link = mode_text[:1] == b"@"
     # The C tool keeps 16 bits of the mode, whatever else is there.
-    mode = _number(mode_text[1:] if is_hard_link else mode_text, "mode", number, base=8) & 0xFFFF
+    mode = read_number(mode_text[1:] if is_hard_link else mode_text, "mode", number, base=8) & 0xFFFF
     if stat.S_IFMT(mode) not in _kinds.TYPE_BITS.values():
-        raise _refuse("mode", number, "the mode has no known file type", found=repr(mode_text))
+        raise refuse("mode", number, "the mode has no known file type", found=repr(mode_text))
     is_directory = stat.S_ISDIR(mode)
     parent = name = b""
     if path != b"/":
         parent, name = builder.locate(path, number)
     elif not is_directory:
-        raise _refuse("root-type", number, "the root is not a directory", found=repr(mode_text))
+        raise refuse("root-type", number, "the root is not a directory", found=repr(mode_text))
     elif builder.root is not None:
-        raise _refuse("root-again", number, "there are two roots")
+        raise refuse("root-again", number, "there are two roots")
     if is_hard_link:
         if is_directory:
-            raise _refuse("hardlink-directory", number, "a directory cannot be a hard link")
-        target = None if fields[8] == b"-" else _string(fields[8], number, "target")
+            raise refuse("hardlink-directory", number, "a directory cannot be a hard link")
+        target = None if fields[8] == b"-" else read_string(fields[8], number, "target")
         if target is None:
-            raise _refuse("hardlink-target", number, "the hard link has no target", found=repr(fields[8]))
+            raise refuse("hardlink-target", number, "the hard link has no target", found=repr(fields[8]))
         builder.add_hard_link(parent, name, target, number)
         return
     _add_node(builder, parent, name, mode, fields, number, strict)
@@ -237,40 +221,40 @@ def _parse_line(builder: _TreeBuilder, line: bytes, number: int, strict: bool) -
 def _add_node(
     builder: _TreeBuilder, parent: bytes, name: bytes, mode: int, fields: list[bytes], number: int, strict: bool
 ) -> None:
-    size = _number(fields[1], "size", number)
+    size = read_number(fields[1], "size", number)
     nlink, uid, gid, device = (
-        _number(fields[position], name, number)
+        read_number(fields[position], name, number)
         for position, name in ((3, "nlink"), (4, "uid"), (5, "gid"), (6, "rdev"))
     )
     if strict and device and not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
-        raise _refuse("strict-rdev", number, "only devices have a device number", expected="0", found=str(device))
-    nlink, uid, gid, rdev = (value & _UINT32_MAX for value in (nlink, uid, gid, device))
-    mtime_s, mtime_ns = _mtime(fields[7], number)
-    payload = None if fields[8] == b"-" else _string(fields[8], number, "payload")
+        raise refuse("strict-rdev", number, "only devices have a device number", expected="0", found=str(device))
+    nlink, uid, gid, rdev = (value & UINT32_MAX for value in (nlink, uid, gid, device))
+    mtime_s, mtime_ns = read_mtime(fields[7], number)
+    payload = None if fields[8] == b"-" else read_string(fields[8], number, "payload")
     content = None if fields[9] == b"-" else unescape(fields[9], number)
     if content is not None and len(content) != size:
-        raise _refuse("content-size", number, "size and content disagree", expected=str(size), found=str(len(content)))
+        raise refuse("content-size", number, "size and content disagree", expected=str(size), found=str(len(content)))
     if payload is not None and len(payload) > _kinds.PATH_MAX:
-        raise _refuse("payload-long", number, "a payload is too long", expected=f"at most {_kinds.PATH_MAX} bytes")
+        raise refuse("payload-long", number, "a payload is too long", expected=f"at most {_kinds.PATH_MAX} bytes")
     is_symlink = stat.S_ISLNK(mode)
     digest: bytes | None = None
     if stat.S_ISREG(mode) and size and not content:
         if size > _kinds.FILE_SIZE_MAX:
-            raise _refuse("file-size", number, "the file is too large", expected="at most 2^53 bytes", found=str(size))
-        digest = _digest(fields[10], number)
+            raise refuse("file-size", number, "the file is too large", expected="at most 2^53 bytes", found=str(size))
+        digest = read_digest(fields[10], number)
     else:
         unescape(fields[10], number)  # has no place in the image, but is text of the format
     if is_symlink:
         _check_symlink(payload, size, content, number, strict)
     elif content is not None and len(content) > _kinds.INLINE_CONTENT_MAX:
-        raise _refuse(
+        raise refuse(
             "content-long",
             number,
             "the content is too large to lie in an image",
             expected=f"at most {_kinds.INLINE_CONTENT_MAX} bytes",
             found=str(len(content)),
         )
-    xattrs = _xattrs(fields[11], number)
+    xattrs = read_xattrs(fields[11], number)
     if stat.S_ISDIR(mode):
         made = _DirectoryFields(
             mode=mode, uid=uid, gid=gid, mtime_s=mtime_s, mtime_ns=mtime_ns, nlink=nlink, xattrs=xattrs
@@ -293,15 +277,15 @@ def _add_node(
         rdev=rdev,
     )
     builder.entries[parent][name] = node
-    if size > _UINT32_MAX and not (stat.S_ISREG(mode) or is_symlink or _kinds.is_whiteout(node)):
+    if size > UINT32_MAX and not (stat.S_ISREG(mode) or is_symlink or _kinds.is_whiteout(node)):
         builder.wide.add(id(node))
 
 
 def _check_symlink(target: bytes | None, size: int, content: bytes | None, number: int, strict: bool) -> None:
     if not target:
-        raise _refuse("symlink-empty", number, "the symlink has no target")
+        raise refuse("symlink-empty", number, "the symlink has no target")
     if strict and size != len(target):
-        raise _refuse(
+        raise refuse(
             "strict-symlink-size",
             number,
             "the size of a symlink is not that of its target",
@@ -309,87 +293,4 @@ def _check_symlink(target: bytes | None, size: int, content: bytes | None, numbe
             found=str(size),
         )
     if strict and content:
-        raise _refuse("strict-symlink-content", number, "a symlink has no content", found=f"{len(content)} bytes")
-
-
-def _string(text: bytes, number: int, what: str) -> bytes:
-    """A field that is a string of the filesystem, which a NUL would end."""
-    plain = unescape(text, number)
-    if b"\0" in plain:
-        raise _refuse("nul-escape", number, f"the {what} holds a NUL", found=repr(plain))
-    return plain
-
-
-def _number(text: bytes, name: str, number: int, *, base: int = 10) -> int:
-    """As strtoull reads it: blanks and a sign may lead, a minus wraps, and what is too large becomes 2^64 - 1."""
-    if not text:
-        raise _refuse("field-missing", number, f"the {name} is missing")
-    match = (_DECIMAL if base == 10 else _OCTAL).fullmatch(text)
-    if match is None:
-        raise _refuse("number", number, f"the {name} is not a number of base {base}", found=repr(text[:40]))
-    digits = match[2].lstrip(b"0")
-    value = int(digits or b"0", base) if len(digits) <= 22 else _UINT64_MAX
-    if value >= _UINT64_MAX:
-        return _UINT64_MAX
-    return -value & _UINT64_MAX if match[1] == b"-" else value
-
-
-def _mtime(text: bytes, number: int) -> tuple[int, int]:
-    seconds_text, _, nanoseconds_text = text.partition(b".")
-    seconds = _number(seconds_text, "mtime", number)
-    if not _DECIMAL.fullmatch(nanoseconds_text):
-        raise _refuse("mtime", number, "the mtime is not seconds.nanoseconds", found=repr(text[:40]))
-    nanoseconds = _number(nanoseconds_text, "mtime", number)
-    return seconds - (seconds >> 63 << 64), nanoseconds & _UINT32_MAX
-
-
-def _digest(text: bytes, number: int) -> bytes | None:
-    if text == b"-":
-        return None
-    digest = unescape(text, number)
-    if not _DIGEST.fullmatch(digest):
-        raise _refuse("digest", number, "the digest is not SHA-256 in hexadecimal", found=repr(digest))
-    return bytes.fromhex(digest.decode("ascii"))
-
-
-def _xattrs(text: bytes, number: int) -> Xattrs:
-    if not text:
-        return ()
-    if len(text) > _XATTRS_LINE_MAX:
-        raise _refuse(
-            "xattr-text", number, "the attributes of one line are too long", expected=f"at most {_XATTRS_LINE_MAX}"
-        )
-    pairs: dict[bytes, bytes] = {}
-    total = largest = 12
-    for item in text.removesuffix(b" ").split(b" "):
-        name, equals, value = item.partition(b"=")
-        if not equals:
-            raise _refuse("xattr-equals", number, "an attribute has no =", found=repr(item))
-        plain = _string(name, number, "name of an attribute")
-        plain_value = unescape(value, number)
-        if not 0 < len(plain) <= _kinds.XATTR_NAME_MAX:
-            raise _refuse("xattr-name", number, "this cannot be the name of an attribute", found=repr(plain))
-        # The limit holds on the way, too: whoever sets one attribute after the other would meet it there.
-        replaced = pairs.get(plain)
-        total += 7 + len(plain) + len(plain_value) if replaced is None else len(plain_value) - len(replaced)
-        largest = max(largest, total)
-        pairs[plain] = plain_value
-    if largest > _kinds.XATTRS_SIZE_MAX:
-        raise _refuse(
-            "xattr-total",
-            number,
-            "the attributes are too large",
-            expected=f"at most {_kinds.XATTRS_SIZE_MAX} bytes",
-            found=str(largest),
-        )
-    return tuple(sorted(pairs.items()))
-
-
-def _line(number: int) -> str:
-    return f"line {number}"
-
-
-def _refuse(
-    code: str, number: int, message: str, *, expected: str | None = None, found: str | None = None
-) -> DataError:
-    return DataError(f"{_AREA}.{code}", f"{_line(number)}: {message}", expected=expected, found=found)
+        raise refuse("strict-symlink-content", number, "a symlink has no content", found=f"{len(content)} bytes")

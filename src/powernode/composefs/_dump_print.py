@@ -15,7 +15,7 @@ Out of scope: filtering, `ls`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from powernode.composefs._kinds import TYPE_BITS
 from powernode.composefs._overlay import escape, flatten
@@ -26,6 +26,8 @@ from powernode.erofs._dirent import directory_size
 from powernode.erofs._writer import Inode
 from powernode.erofs._xattr import SharedXattrs, share
 
+FIELDS = b"%s %d %s%o %d %d %d %d %d.%d %s %s %s"
+"""path, size, `@` of a link, mode, nlink, uid, gid, rdev, mtime, payload, content, digest."""
 _SPECIAL = re.compile(rb"[^!-\[\]-~]")
 _SPECIAL_IN_PATH = re.compile(rb"[^ -\[\]-~]")
 _SPECIAL_OR_EQUALS = re.compile(rb"[^!-<>-\[\]-~]")
@@ -69,7 +71,13 @@ def _escape_byte(match: re.Match[bytes]) -> bytes:
     return _NAMED.get(match[0]) or b"\\x%02x" % match[0][0]
 
 
-def escape_xattr(text: bytes) -> bytes:
+def end_line(fields: bytes, xattrs: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The line: its fields with the attributes behind them."""
+    pairs = (_escape_xattr(name) + b"=" + _escape_xattr(value) for name, value in xattrs)
+    return b" ".join((fields, *pairs)) + b"\n"
+
+
+def _escape_xattr(text: bytes) -> bytes:
     return _SPECIAL_OR_EQUALS.sub(_escape_byte, text)
 
 
@@ -100,7 +108,7 @@ def _line(path: bytes, node: Node, inode: Inode, shared: SharedXattrs, link_path
         size = directory_size([name for name, _ in inode.entries])
     elif isinstance(node, (CharacterDevice, BlockDevice)):
         rdev = node.rdev
-    fixed = b"%s %d %s%o %d %d %d %d %d.%d %s %s %s" % (
+    fixed = FIELDS % (
         escape_text(path),
         size,
         b"@" if link_path is not None else b"",
@@ -115,12 +123,7 @@ def _line(path: bytes, node: Node, inode: Inode, shared: SharedXattrs, link_path
         escape_optional(content),
         digest.hex().encode("ascii") if digest is not None else b"-",
     )
-    if not node.xattrs:
-        return fixed + b"\n"
-    pairs = (
-        escape_xattr(name) + b"=" + escape_xattr(value) for name, value in _stored_order(node.xattrs, inode, shared)
-    )
-    return b" ".join((fixed, *pairs)) + b"\n"
+    return end_line(fixed, _stored_order(node.xattrs, inode, shared))
 
 
 def _stored_order(xattrs: Xattrs, inode: Inode, shared: SharedXattrs) -> list[tuple[bytes, bytes]]:

@@ -47,8 +47,3 @@ def read_image(data: bytes | memoryview) -> Directory:
     """The tree of an image, which may come from anyone. It goes through the dump, as with the C library: what a dump
     cannot say (more attributes than it may hold) is refused either way."""
     return parse_dump(text(data, "dump", ()))
-
-
-def image_objects(data: bytes | memoryview) -> list[bytes]:
-    """The payload paths of an image, each once, in byte order."""
-    return text(data, "objects", ()).splitlines()

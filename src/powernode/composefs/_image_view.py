@@ -130,7 +130,7 @@ def _check_stub(stored: ReadInode, name: bytes, *, at_root: bool) -> None:
 def _interpret(reader: ErofsReader, stored: ReadInode, path: bytes) -> ViewEntry:
     where = f"inode {stored.nid}"
     restored = restore(stored.mode, stored.xattrs, is_root=path == b"/", size=stored.size, where=where)
-    if 12 + sum(7 + len(name) + len(value) for name, value in restored.xattrs) > _kinds.XATTRS_STORED_MAX:
+    if _kinds.xattrs_size(restored.xattrs) > _kinds.XATTRS_STORED_MAX:
         raise DataError(
             "composefs.xattr-size",
             f"{where}: the attributes are too large",

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: MIT
 """File types of tree nodes, and the limits every tree keeps wherever it came from.
 
-Invariants: the limits are those of the C composefs tools, so that no tree is accepted here and refused there. Each
-check raises `DataError` with the code `<area>.…` and begins its message with `where`.
-Out of scope: what a type means in an image (see `_overlay`).
+Invariants: the limits are those of the C composefs tools, so that no tree is accepted here and refused there.
+Out of scope: what a type means in an image (see `_overlay`); refusing (see `_tree_check`, and `_dump_parse`, whose
+refusals have codes of their own).
 
-    check_name(b"etc", area="dump", where="line 3")
+    make_leaf(0o120777, uid=0, gid=0, mtime_s=0, mtime_ns=0, nlink=1, xattrs=(), target=b"elsewhere")
 """
 
 from __future__ import annotations
 
 import stat
 
-from powernode.base.errors import DataError
 from powernode.composefs.tree import (
     BlockDevice,
     CharacterDevice,
@@ -49,11 +48,13 @@ XATTRS_STORED_MAX = 65535
 """The same sum in an image, where the marks of overlayfs have been added."""
 
 
-def type_bits_of(node: Node) -> int:
-    return TYPE_BITS[type(node)]
+def xattrs_size(xattrs: Xattrs) -> int:
+    """What XATTRS_SIZE_MAX and XATTRS_STORED_MAX are about."""
+    return 12 + sum(7 + len(name) + len(value) for name, value in xattrs)
 
 
 def is_whiteout(node: Node) -> bool:
+    """overlayfs removes what is below a character device 0:0."""
     return isinstance(node, CharacterDevice) and node.rdev == 0
 
 
@@ -116,66 +117,3 @@ def make_leaf(
         )
     plain = {stat.S_IFIFO: Fifo, stat.S_IFSOCK: Socket}[type_bits]
     return plain(mode=permissions, uid=uid, gid=gid, mtime_s=mtime_s, mtime_ns=mtime_ns, nlink=nlink, xattrs=xattrs)
-
-
-def check_name(name: bytes, *, area: str, where: str) -> None:
-    if not name or name in (b".", b"..") or b"/" in name or b"\0" in name:
-        raise DataError(f"{area}.name", f"{where}: this cannot be a file name", found=repr(name))
-    if len(name) > NAME_MAX:
-        raise DataError(
-            f"{area}.name-length",
-            f"{where}: a name is too long",
-            expected=f"at most {NAME_MAX} bytes",
-            found=str(len(name)),
-        )
-
-
-def check_target(target: bytes, *, area: str, where: str) -> None:
-    """Symlink targets."""
-    if not target or b"\0" in target:
-        raise DataError(f"{area}.symlink", f"{where}: this cannot be the target of a symlink", found=repr(target))
-    _check_path_length(target, area=area, where=where)
-
-
-def check_payload(payload: bytes, *, area: str, where: str) -> None:
-    """Paths of objects."""
-    if not payload or b"\0" in payload:
-        raise DataError(f"{area}.payload", f"{where}: this cannot be the path of an object", found=repr(payload))
-    _check_path_length(payload, area=area, where=where)
-
-
-def _check_path_length(path: bytes, *, area: str, where: str) -> None:
-    if len(path) > PATH_MAX:
-        raise DataError(
-            f"{area}.path-length",
-            f"{where}: a path is too long",
-            expected=f"at most {PATH_MAX} bytes",
-            found=str(len(path)),
-        )
-
-
-def check_xattrs(xattrs: Xattrs, *, area: str, where: str, limit: int = XATTRS_SIZE_MAX) -> None:
-    """Names, sizes, and their order."""
-    total = 12
-    previous = b""
-    for name, value in xattrs:
-        if not name or b"\0" in name or len(name) > XATTR_NAME_MAX:
-            raise DataError(f"{area}.xattr-name", f"{where}: this cannot be the name of an attribute", found=repr(name))
-        if len(value) > XATTR_VALUE_MAX:
-            raise DataError(
-                f"{area}.xattr-value",
-                f"{where}: the value of {name!r} is too long",
-                expected=f"at most {XATTR_VALUE_MAX} bytes",
-                found=str(len(value)),
-            )
-        if name <= previous:
-            raise DataError(f"{area}.xattr-order", f"{where}: the attributes are not sorted, or one is there twice")
-        previous = name
-        total += 7 + len(name) + len(value)
-    if xattrs and total > limit:
-        raise DataError(
-            f"{area}.xattr-size",
-            f"{where}: the attributes are too large",
-            expected=f"at most {limit} bytes",
-            found=str(total),
-        )

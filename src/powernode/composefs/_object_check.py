@@ -16,7 +16,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from powernode.base.errors import MachineError, PowernodeError
 from powernode.composefs._object_batch import Progress
@@ -59,15 +59,15 @@ class FsckReport:
         return not (self.damaged or self.misnamed or self.unsealed or self.temporary)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class _Folder:
     """What was found in one of the 256 directories."""
 
-    checked: int
-    size_bytes: int
-    damaged: list[Damage]
-    misnamed: list[str]
-    unsealed: list[bytes]
+    checked: int = 0
+    size_bytes: int = 0
+    damaged: list[Damage] = field(default_factory=list)
+    misnamed: list[str] = field(default_factory=list)
+    unsealed: list[bytes] = field(default_factory=list)
 
 
 def check_store(
@@ -127,8 +127,7 @@ def seal_store(root: str, digests: list[bytes], *, jobs: int, progress: Progress
 
 
 def _check_folder(root: str, folder: str, digest_fd: Callable[[int], bytes]) -> _Folder:
-    result = _Folder(checked=0, size_bytes=0, damaged=[], misnamed=[], unsealed=[])
-    checked = size_bytes = 0
+    result = _Folder()
     try:
         names = sorted(os.listdir(f"{root}/{folder}"))
     except FileNotFoundError:
@@ -146,20 +145,14 @@ def _check_folder(root: str, folder: str, digest_fd: Callable[[int], bytes]) -> 
         if digest is None or not stat.S_ISREG(status.st_mode):
             result.misnamed.append(f"{folder}/{name}")
             continue
-        checked += 1
-        size_bytes += status.st_size
+        result.checked += 1
+        result.size_bytes += status.st_size
         damage, unsealed = _check_object(path, digest, digest_fd)
         if damage is not None:
             result.damaged.append(damage)
         elif unsealed:
             result.unsealed.append(digest)
-    return _Folder(
-        checked=checked,
-        size_bytes=size_bytes,
-        damaged=result.damaged,
-        misnamed=result.misnamed,
-        unsealed=result.unsealed,
-    )
+    return result
 
 
 def _check_object(path: str, digest: bytes, digest_fd: Callable[[int], bytes]) -> tuple[Damage | None, bool]:
@@ -188,7 +181,13 @@ def _check_object(path: str, digest: bytes, digest_fd: Callable[[int], bytes]) -
 def _strangers(root: str) -> list[str]:
     """What lies in the store's top directory and does not belong there."""
     known = {*FAN_OUT, QUARANTINE}
-    return sorted(name for name in os.listdir(root) if name not in known and not name.startswith(TEMPORARY_PREFIX))
+    with os.scandir(root) as entries:
+        return sorted(
+            entry.name
+            for entry in entries
+            if entry.name not in known
+            and not (entry.name.startswith(TEMPORARY_PREFIX) and entry.is_dir(follow_symlinks=False))
+        )
 
 
 def _set_aside(root: str, paths: Iterable[str]) -> None:

@@ -94,8 +94,8 @@ def abandoned_folders(root: str) -> Iterator[tuple[str, int]]:
         folder = f"{root}/{name}"
         try:
             fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue  # its batch has just ended
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # its batch has just ended; or it is no batch's, and fsck says so
         if files.try_lock(fd):
             yield folder, fd
         else:

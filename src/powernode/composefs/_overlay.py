@@ -247,7 +247,7 @@ def _leaf_inode(node: Node) -> Inode:
         return _plain_inode(node, stat.S_IFREG, escape(node.xattrs), data=node.content or b"")
     if isinstance(node, Symlink):
         return _plain_inode(node, stat.S_IFLNK, escape(node.xattrs), data=node.target)
-    if isinstance(node, CharacterDevice) and node.rdev == 0:
+    if is_whiteout(node):
         return _plain_inode(node, stat.S_IFREG, _with_marks(node.xattrs, WHITEOUT_MARKS))
     rdev = node.rdev if isinstance(node, (CharacterDevice, BlockDevice)) else 0
     return _plain_inode(node, TYPE_BITS[type(node)], escape(node.xattrs), rdev=rdev)

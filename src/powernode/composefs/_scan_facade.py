@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from powernode.composefs._scan_options import Progress, ScanOptions
     from powernode.composefs.store import Batch, ObjectStore
-    from powernode.composefs.tree import Directory
 
 
 def scan(
@@ -30,23 +29,11 @@ def scan(
     progress: Progress | None,
 ) -> bytes:
     if store is None:
-        root = _scan(directory, options, _reader(None, progress))
+        root = scan_directory(directory, options, digest_fd=_reader(None, progress))
     else:
         with store.batch() as batch:
-            root = _scan(directory, options, _reader(batch, progress))
+            root = scan_directory(directory, options, digest_fd=_reader(batch, progress))
     return print_dump(root) if want_dump else write_image(root, min_version=versions[0], max_version=versions[1])
-
-
-def _scan(directory: str | bytes | os.PathLike[str], options: ScanOptions, reader: Callable[[int], bytes]) -> Directory:
-    return scan_directory(
-        os.fsencode(directory),
-        digest_fd=reader,
-        use_epoch=options.epoch,
-        skip_xattrs=options.xattrs == "none",
-        user_xattrs=options.xattrs == "user",
-        skip_devices=not options.devices,
-        hardlinks=options.hardlinks,
-    )
 
 
 def _reader(batch: Batch | None, progress: Progress | None) -> Callable[[int], bytes]:

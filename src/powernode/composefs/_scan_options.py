@@ -7,13 +7,14 @@ import errno
 import os
 
 from powernode.base.errors import MachineError, OperatorError
+from powernode.composefs._show import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Progress = Callable[[int, int], None]
-    """Called about ten times a second with the files and bytes done so far."""
+    """Called with the files and bytes done so far: some times a second, or for every file without the C library."""
 
 _NO_XATTRS, _USER_XATTRS, _NO_DEVICES, _EPOCH, _HARDLINKS = 1, 2, 4, 8, 16
 
@@ -46,12 +47,7 @@ class ScanOptions:
 
 
 def refuse_source(error: OSError, directory: str | bytes | os.PathLike[str]) -> OperatorError | MachineError:
-    text = f"cannot read {show(os.fsencode(directory))}: {error.strerror}"
+    text = f"cannot read {shown(os.fsencode(directory))}: {error.strerror}"
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return OperatorError("composefs.source", text, expected="an existing directory")
     return MachineError("composefs.read", text)
-
-
-def show(path: bytes) -> str:
-    """A path in a message."""
-    return path.decode("utf-8", "backslashreplace")

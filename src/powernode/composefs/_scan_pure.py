@@ -2,7 +2,7 @@
 """A directory as a tree, as `mkcomposefs DIR` sees it.
 
 Files of 1 to 64 bytes are taken along, larger ones are named by their fs-verity digest, every extended attribute the
-caller may read is kept, and the link count of leaves is 1. With `hardlinks=True` names of the same inode share one
+caller may read is kept, and the link count of leaves is 1. With `hardlinks` names of the same inode share one
 node instead.
 
 Invariants: names are resolved one at a time below the directory's own descriptor and symlinks are never followed;
@@ -11,7 +11,7 @@ while it is read is an error. Attributes of nodes that cannot be opened are read
 must be mounted.
 Out of scope: storing objects, parallel hashing (the native core), ignoring anything but devices.
 
-    scan_directory("/srv/root", digest_fd=verity_digest_of_fd, hardlinks=True)
+    scan_directory("/srv/root", ScanOptions(hardlinks=True), digest_fd=verity_digest_of_fd)
 """
 
 from __future__ import annotations
@@ -22,57 +22,31 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from powernode.base.errors import InternalError, MachineError, OperatorError
+from powernode.base.errors import InternalError, MachineError
 from powernode.composefs import _kinds
-from powernode.composefs._scan_options import refuse_source, show
+from powernode.composefs._object_names import object_path
+from powernode.composefs._scan_options import ScanOptions, refuse_source
+from powernode.composefs._show import shown
+from powernode.composefs._tree_check import check_xattrs
 from powernode.composefs.tree import Directory, Node, Xattrs
 
 INLINE_MAX = 64
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_AREA = "composefs"
 
 
 def scan_directory(
-    path: str | bytes | os.PathLike[str],
-    *,
-    digest_fd: Callable[[int], bytes],
-    use_epoch: bool = False,
-    skip_xattrs: bool = False,
-    user_xattrs: bool = False,
-    skip_devices: bool = False,
-    hardlinks: bool = False,
+    path: str | bytes | os.PathLike[str], options: ScanOptions | None = None, *, digest_fd: Callable[[int], bytes]
 ) -> Directory:
     """The tree below `path`.
 
     `digest_fd` gives the fs-verity SHA-256 digest (4096-byte blocks) of an open file at offset 0.
     """
-    if skip_xattrs and user_xattrs:
-        raise OperatorError("composefs.options", "skip_xattrs and user_xattrs exclude each other")
-    options = _Options(
-        digest_fd=digest_fd,
-        use_epoch=use_epoch,
-        skip_xattrs=skip_xattrs,
-        user_xattrs=user_xattrs,
-        skip_devices=skip_devices,
-        hardlinks=hardlinks,
-    )
-    scanner = _Scanner(options)
     try:
         root_fd = os.open(path, _OPEN_DIRECTORY & ~os.O_NOFOLLOW)
     except OSError as error:
         raise refuse_source(error, path) from error
-    return scanner.run(root_fd, os.fsencode(path))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Options:
-    digest_fd: Callable[[int], bytes]
-    use_epoch: bool
-    skip_xattrs: bool
-    user_xattrs: bool
-    skip_devices: bool
-    hardlinks: bool
+    return _Scanner(options or ScanOptions(), digest_fd).run(root_fd, os.fsencode(path))
 
 
 @dataclass(slots=True)
@@ -96,8 +70,9 @@ class _Linked:
 class _Scanner:
     """One scan: holds a single directory descriptor and finds its way back up through `..`."""
 
-    def __init__(self, options: _Options) -> None:
+    def __init__(self, options: ScanOptions, digest_fd: Callable[[int], bytes]) -> None:
         self._options = options
+        self._digest_fd = digest_fd
         self._fd = -1
         self._at = b""
         self._frames: list[_Frame] = []
@@ -165,7 +140,7 @@ class _Scanner:
                 raise _changed(path)
             frame.entries[name] = self._enter(child_fd, path)
             return
-        if self._options.skip_devices and (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+        if not self._options.devices and (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
             return
         linked: _Linked | None = None
         # Overlayfs makes all its whiteouts links of one inode, but each must mark its own directory: no links for them.
@@ -185,8 +160,7 @@ class _Scanner:
         if stat.S_ISREG(status.st_mode) and status.st_size > 0:
             content, digest = self._read_file(name, status, path)
             if digest is not None:
-                text = digest.hex().encode("ascii")
-                payload = text[:2] + b"/" + text[2:]
+                payload = object_path(digest).encode("ascii")
         elif stat.S_ISLNK(status.st_mode):
             try:
                 target = os.readlink(name, dir_fd=self._fd)
@@ -223,7 +197,7 @@ class _Scanner:
             if status.st_size <= INLINE_MAX:
                 content = os.read(fd, INLINE_MAX + 1)
             else:
-                digest = self._options.digest_fd(fd)
+                digest = self._digest_fd(fd)
             if _version(os.fstat(fd)) != _version(status) or (content is not None and len(content) != status.st_size):
                 raise _changed(path)
         finally:
@@ -233,16 +207,16 @@ class _Scanner:
         return content, digest
 
     def _mtime(self, status: os.stat_result) -> tuple[int, int]:
-        return (0, 0) if self._options.use_epoch else divmod(status.st_mtime_ns, 1_000_000_000)
+        return (0, 0) if self._options.epoch else divmod(status.st_mtime_ns, 1_000_000_000)
 
     def _xattrs(self, where: int | bytes, path: bytes) -> Xattrs:
         """All attributes of a descriptor, or of a path whose last part is not followed."""
-        if self._options.skip_xattrs:
+        if self._options.xattrs == "none":
             return ()
         follow = isinstance(where, int)
         try:
             names = os.listxattr(where, follow_symlinks=follow)
-            if self._options.user_xattrs:
+            if self._options.xattrs == "user":
                 names = [name for name in names if name.startswith("user.")]
             if not names:
                 return ()
@@ -252,7 +226,7 @@ class _Scanner:
             if error.errno == errno.ENOTSUP:  # the filesystem has none
                 return ()
             raise
-        _kinds.check_xattrs(xattrs, area=_AREA, where=show(path))
+        check_xattrs(xattrs, shown(path))
         return xattrs
 
 
@@ -266,11 +240,11 @@ def _version(status: os.stat_result) -> tuple[int, int, int, int, int]:
 
 def _changed(path: bytes) -> MachineError:
     return MachineError(
-        "composefs.changed", f"{show(path)} changed while it was read", hint="scan a tree that nobody writes to"
+        "composefs.changed", f"{shown(path)} changed while it was read", hint="scan a tree that nobody writes to"
     )
 
 
 def _failure(error: OSError, path: bytes) -> MachineError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE):  # it was listed a moment ago
         return _changed(path)
-    return MachineError("composefs.read", f"cannot read {show(path)}: {error.strerror}")
+    return MachineError("composefs.read", f"cannot read {shown(path)}: {error.strerror}")

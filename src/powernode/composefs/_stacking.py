@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from powernode.composefs._carve import is_opaque, is_whiteout, log_below, without_opacity
+from powernode.composefs._carve import is_opaque, log_below, without_opacity
+from powernode.composefs._kinds import is_whiteout
 from powernode.composefs._ownership import Findings, Member
 from powernode.composefs.report import ConflictKind, Loss, Rule
 from powernode.composefs.tree import Directory, Node
@@ -80,11 +81,16 @@ class Stack:
     def _settle(
         self, path: bytes, contenders: list[_Contender], entries: dict[bytes, Node], name: bytes, frames: list[_Frame]
     ) -> None:
+        transparent: set[int] = set()
+        if path in self._findings.shields and not (len(contenders) == 1 and isinstance(contenders[0][1], Directory)):
+            contenders, transparent = self._respect_shields(path, contenders)
+            if not contenders:
+                return  # they would hide what is protected, also where that was lost to somebody else
         if len(contenders) == 1:
             rank, node = contenders[0]
             layers = [(rank, node)] if isinstance(node, Directory) else []
         else:
-            rank, node, layers = self._contest(path, contenders)
+            rank, node, layers = self._contest(path, contenders, transparent)
         if isinstance(node, Directory):
             entries[name] = node  # keeps the place in the order of names until it is finished
             frames.append(_Frame(path, layers, node, entries, name))
@@ -95,9 +101,10 @@ class Stack:
             entries[name] = self._claim(rank, node)
         self.givers[path] = rank
 
-    def _contest(self, path: bytes, contenders: list[_Contender]) -> tuple[int, Node, list[_Layer]]:
+    def _contest(
+        self, path: bytes, contenders: list[_Contender], transparent: set[int]
+    ) -> tuple[int, Node, list[_Layer]]:
         """Who gives the path, and, if it is a directory, the directories that merge there."""
-        contenders, transparent = self._respect_shields(path, contenders)
         collision = self._find_collisions(path, contenders, transparent)
         top_rank, top = contenders[0]
         layers: list[_Layer] = []
@@ -137,10 +144,8 @@ class Stack:
 
     def _respect_shields(self, path: bytes, contenders: list[_Contender]) -> tuple[list[_Contender], set[int]]:
         """Leave out what would hide a protected path; the ranks whose opacity does not count."""
-        shields = self._findings.shields.get(path)
+        shields = self._findings.shields[path]
         transparent: set[int] = set()
-        if not shields:
-            return contenders, transparent
         left: list[_Contender] = []
         for rank, node in contenders:
             owners = shields - {rank, self._members[rank].parent}
@@ -154,8 +159,7 @@ class Stack:
                 self._lose(path, rank, min(owners), Rule.PROTECTED)
                 continue
             left.append((rank, node))
-        # Nothing is left only if the shield itself lost its directory, which is a conflict and has been noted.
-        return left or contenders, transparent
+        return left, transparent
 
     def _find_collisions(self, path: bytes, contenders: list[_Contender], transparent: set[int]) -> bool:
         """Members of equal priority whose order would matter for what is there; attributes are not looked at."""

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Callable, Collection
 
 from powernode.base.errors import DataError
-from powernode.composefs._dump_print import escape_optional, escape_path, escape_text, escape_xattr
+from powernode.composefs._dump_print import FIELDS, end_line, escape_optional, escape_path, escape_text
 from powernode.composefs._image_view import ViewEntry, view_image
 from powernode.erofs._reader import unfolded_limit
 
@@ -56,7 +56,7 @@ def _dump(image: bytes | memoryview, only: Collection[bytes]) -> bytes:
 
 def _dump_line(entry: ViewEntry, first_path: bytes) -> bytes:
     stored = entry.stored
-    line = b"%s %d %s%o %d %d %d %d %d.%d %s %s %s" % (
+    fields = FIELDS % (
         escape_text(entry.path),
         stored.size,
         b"@" if entry.is_link else b"",
@@ -71,8 +71,7 @@ def _dump_line(entry: ViewEntry, first_path: bytes) -> bytes:
         escape_optional(entry.content),
         b"-" if entry.digest is None else entry.digest.hex().encode("ascii"),
     )
-    xattrs = [escape_xattr(name) + b"=" + escape_xattr(value) for name, value in entry.xattrs]
-    return b" ".join((line, *xattrs)) + b"\n"
+    return end_line(fields, entry.xattrs)
 
 
 def _listing(image: bytes | memoryview, only: Collection[bytes]) -> bytes:

@@ -24,9 +24,10 @@ from dataclasses import dataclass
 from powernode.base.errors import OperatorError
 from powernode.composefs._carve import carve
 from powernode.composefs._ownership import Findings, Member, Ownership
+from powernode.composefs._show import decoded, shown
 from powernode.composefs._stacking import Stack
 from powernode.composefs.matching import PathMatcher
-from powernode.composefs.report import Conflict, Loss, MergeConflictError, Rule, decoded, shown
+from powernode.composefs.report import Conflict, Loss, MergeConflictError, Rule
 from powernode.composefs.tree import Directory, Symlink
 
 __all__ = ["Explanation", "MergeInput", "MergeResult", "explain", "merge"]

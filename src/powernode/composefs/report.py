@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from powernode.base.errors import OperatorError
+from powernode.composefs._show import decoded, shown
 
 _SHOWN_CONFLICTS = 20
 
@@ -140,14 +141,3 @@ class MergeConflictError(OperatorError):
             hint="change a priority, a protected_spec or a mask, or leave one of the modules out",
         )
         self.conflicts = tuple(conflicts)
-
-
-def decoded(path: bytes) -> str:
-    """Reversible text: `os.fsdecode` for UTF-8, without asking the environment."""
-    return path.decode("utf-8", "surrogateescape")
-
-
-def shown(path: bytes) -> str:
-    """Text for a terminal: what does not print is escaped."""
-    text = path.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -15,7 +15,8 @@ import os
 
 from powernode import native
 from powernode.composefs._scan_options import ScanOptions, refuse_source
-from powernode.composefs._versions import check_versions
+from powernode.composefs._versions import VERSION_MAX, check_versions
+from powernode.verity.params import thread_count
 
 __all__ = ["ScanOptions", "dump_of", "image_of"]
 
@@ -36,7 +37,7 @@ def image_of(
     *,
     threads: int = 0,
     min_version: int = 0,
-    max_version: int = 1,
+    max_version: int = VERSION_MAX,
     store: ObjectStore | None = None,
     progress: Progress | None = None,
 ) -> bytes:
@@ -52,7 +53,7 @@ def dump_of(
     progress: Progress | None = None,
 ) -> bytes:
     """The dump text of a directory."""
-    return _scan(directory, _DUMP, options, threads, (0, 1), None, progress)
+    return _scan(directory, _DUMP, options, threads, (0, VERSION_MAX), None, progress)
 
 
 def _scan(
@@ -65,6 +66,7 @@ def _scan(
     progress: Progress | None,
 ) -> bytes:
     options = options or ScanOptions()
+    threads = thread_count(threads)
     check_versions(*versions)
     library = native.library()
     if library is None:
@@ -122,8 +124,10 @@ def _refusal(status: int, failure: Failure) -> Exception:
         return MachineError(f"composefs.store.{cause}", f"cannot {failure.message}", hint=hint)
     if failure.code == "composefs.changed":
         return MachineError(failure.code, f"cannot {failure.message}", hint="scan a tree that nobody writes to")
-    if failure.code in ("composefs.read", "composefs.memory"):
+    if failure.code == "composefs.read":
         return MachineError(failure.code, f"cannot {failure.message}")
+    if failure.code == "composefs.memory":
+        return MachineError(failure.code, "there is not enough memory for this tree", found=failure.message)
     return DataError(failure.code, failure.message)
 
 

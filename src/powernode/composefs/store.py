@@ -65,10 +65,12 @@ class ObjectStore:
 
     def seals(self) -> bool:
         """Whether new objects are sealed: asked for, and possible on this filesystem."""
+        if not self._seal:
+            return False
         if self._can_seal is None:
             with on_this_machine("write to the object store", self.path):
                 self._can_seal = can_seal(self.path)
-        return self._seal and self._can_seal
+        return self._can_seal
 
     def batch(self, *, jobs: int = 1, progress: Progress | None = None) -> Batch:
         """Add many objects at the price of one; `jobs` threads seal."""

@@ -11,7 +11,7 @@ Out of scope: where blocks lie; sorting (the caller's list is taken as it is).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from powernode.base.errors import DataError
 from powernode.erofs.format import BLOCK_SIZE, DIRENT, NAME_MAX
@@ -46,11 +46,7 @@ def encode_block(entries: Sequence[tuple[bytes, int, int]]) -> bytes:
     for name, nid, file_type in entries:
         fixed.append(DIRENT.pack(nid, name_offset, file_type))
         name_offset += len(name)
-    return b"".join((*fixed, *names_of(entries)))
-
-
-def names_of(entries: Iterable[tuple[bytes, int, int]]) -> Iterable[bytes]:
-    return (name for name, _, _ in entries)
+    return b"".join((*fixed, *(name for name, _, _ in entries)))
 
 
 def split_block(nid: int, block: memoryview) -> list[tuple[bytes, int, int]]:

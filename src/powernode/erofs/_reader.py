@@ -50,7 +50,7 @@ from powernode.erofs.format import (
 )
 
 _PREFIX_OF_INDEX = {**dict(PREFIXES), 0: b"", 5: b"lustre."}
-_NAME_MAX = 255
+_XATTR_NAME_MAX = 255
 _SIZE_MAX = (1 << 63) - 1
 _UNFOLDED_BASE = 16 << 20
 _UNFOLDED_FACTOR = 16
@@ -349,7 +349,7 @@ class ErofsReader:
             raise DataError("erofs.xattr-prefix", f"inode {nid} has an attribute of unknown prefix", found=str(index))
         suffix = bytes(self._data[name_at:value_at])
         name = _PREFIX_OF_INDEX[index] + suffix
-        if not 0 < len(name) <= _NAME_MAX or b"\0" in name:
+        if not 0 < len(name) <= _XATTR_NAME_MAX or b"\0" in name:
             raise DataError("erofs.xattr-name", f"inode {nid} has an attribute without a usable name", found=repr(name))
         if index == 0 and split_name(name)[0]:
             raise DataError(

@@ -38,6 +38,7 @@ from powernode.erofs.format import (
     SUPERBLOCK_MAGIC,
     SUPERBLOCK_OFFSET,
     TYPE_MASK,
+    XATTR_HEADER,
     round_up,
 )
 
@@ -47,7 +48,7 @@ UINT32_MAX = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inode:
-    """What one inode says; which of the last four fields counts depends on the type in `mode`.
+    """What one inode says; which of `data`, `hole_size`, `entries` and `rdev` counts depends on the type in `mode`.
 
     `data` is the target of a symlink or the content of a file. A file with `hole_size` has no data in the image at all:
     it is `hole_size` bytes of unmapped chunks. `entries` are `(name, index in the list)` with `.` and `..`. `is_wide`
@@ -199,7 +200,7 @@ def _write_inode(
         union = union & ~UINT16_MAX | (_layout.chunk_bits(inode.hole_size) - BLOCK_BITS)
     elif stat.S_ISCHR(inode.mode) or stat.S_ISBLK(inode.mode):
         union = inode.rdev
-    icount = (len(body) - 12) // 4 + 1 if body else 0
+    icount = (len(body) - XATTR_HEADER.size) // 4 + 1 if body else 0
     if placement.inode_size == COMPACT_INODE.size:
         COMPACT_INODE.pack_into(
             image,

@@ -61,7 +61,12 @@ class Glob:
 
 def parse_glob(pattern: str | bytes) -> Glob:
     """Read one pattern; text is encoded as UTF-8, undecodable file names as Python's `os.fsencode` would."""
-    raw = pattern.encode("utf-8", "surrogateescape") if isinstance(pattern, str) else pattern
+    try:
+        raw = pattern.encode("utf-8", "surrogateescape") if isinstance(pattern, str) else pattern
+    except UnicodeEncodeError:  # JSON can say "\\ud800"
+        raise _refusal(
+            "encoding", str(pattern), "holds half a character", expected="text that UTF-8 can hold"
+        ) from None
     text = raw.decode("utf-8", "backslashreplace")
     if not raw.startswith(b"/"):
         hint = "globs cannot be negated; what is left out goes into `mask`" if raw.startswith(b"!") else None

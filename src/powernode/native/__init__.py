@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 ABI_VERSION = 1
+_ON_A_NODE = "/usr/lib/powernode/libpowernode.so"  # the same library without its Python half
 
 _library: Library | None = None
 _reason: str | None = None
@@ -86,11 +87,12 @@ def _open() -> None:
         ) from error
     if opened is None:
         if mode == "require" or door:
+            cause = "POWERNODE_NATIVE_DOOR" if door else "POWERNODE_NATIVE"
             raise MachineError(
                 "native.missing",
                 f"the C library is required but {f'has no {door} door here' if door else 'was not built'}",
                 expected="powernode/native/_powernode.abi3.so",
-                hint="run `pip install .` in the checkout, or unset POWERNODE_NATIVE",
+                hint=f"run `pip install .` in the checkout, or unset {cause}",
             )
         _library, _reason = None, "not built"
         return
@@ -109,7 +111,8 @@ def _through_cffi() -> Library | None:
     try:
         from powernode.native._cffi_door import CffiLibrary
     except ModuleNotFoundError as error:
-        if error.name not in ("_cffi_backend", "powernode.native._powernode"):
+        # A node has neither cffi nor our door to it.
+        if error.name not in ("_cffi_backend", "powernode.native._powernode", "powernode.native._cffi_door"):
             raise
         return None
     return CffiLibrary()
@@ -118,7 +121,9 @@ def _through_cffi() -> Library | None:
 def _through_ctypes() -> Library | None:
     path = os.path.join(os.path.dirname(__file__), "_powernode.abi3.so")
     if not os.path.exists(path):
-        return None
+        path = _ON_A_NODE
+        if not os.path.exists(path):
+            return None
     from powernode.native._ctypes_door import CtypesLibrary
 
     return CtypesLibrary(path)

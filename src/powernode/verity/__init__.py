@@ -18,7 +18,7 @@ import stat
 from powernode import native
 from powernode.base.digest import Digest
 from powernode.base.errors import MachineError, OperatorError
-from powernode.verity.params import Params
+from powernode.verity.params import Params, thread_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ __all__ = [
 ]
 
 DEFAULT = Params()
-_THREADS_MAX = 64  # what the library takes at most; larger numbers mean the same
 
 
 def _implementation() -> ModuleType:
@@ -66,18 +65,12 @@ def _explain(error: OSError, what: str) -> Exception:
 def _digest(
     params: Params, data: Buffer | None, fd: int, size: int, threads: int, want_tree: bool, what: str
 ) -> tuple[Digest, bytes]:
-    threads = _checked(threads)
+    threads = thread_count(threads)
     try:
         value, tree = _implementation().digest(params, data, fd, size, threads, want_tree)
     except OSError as error:
         raise _explain(error, what) from error
     return Digest(params.algorithm, value), tree
-
-
-def _checked(threads: int) -> int:
-    if threads < 0:
-        raise OperatorError("verity.threads", "no such number of threads", expected="0 or more", found=str(threads))
-    return min(threads, _THREADS_MAX)
 
 
 def _path(path: str | bytes | os.PathLike[str]) -> bytes:
@@ -121,7 +114,7 @@ def digest_files(
 ) -> list[Digest | OSError]:
     """Many files at once, small ones together in the lanes of one kernel. One that fails does not stop the others."""
     names = [_path(path) for path in paths]
-    results = _implementation().digest_files(params, names, _checked(threads))
+    results = _implementation().digest_files(params, names, thread_count(threads))
     return [
         OSError(value, "Not a regular file" if value == errno.EINVAL else os.strerror(value), os.fsdecode(name))
         if isinstance(value, int)

@@ -13,9 +13,11 @@ import time
 
 from powernode import native
 from powernode.base.errors import MachineError, OperatorError
+from powernode.verity.params import ALGORITHM_NUMBERS
 
 ROUNDS = 5
-_ALGORITHMS = {1: "sha256", 2: "sha512"}
+RACE_MAX_KIB = 1 << 20
+_ALGORITHMS = {number: name for name, number in ALGORITHM_NUMBERS.items()}
 
 
 class Kernel:
@@ -63,6 +65,13 @@ def use(name: str | None) -> None:
 
 def race(kib: int, block_size: int = 4096) -> list[Kernel]:
     """Every kernel with its rate over `kib` KiB of warm data, best of a few rounds; the choice in force is kept."""
+    if not 0 < kib <= RACE_MAX_KIB:
+        raise OperatorError(
+            "verity.race",
+            "a race needs some data, and not all memory",
+            expected=f"1 to {RACE_MAX_KIB} KiB",
+            found=str(kib),
+        )
     library = _library()
     for number in _ALGORITHMS:
         library.call("pn_verity_calibrate", number)
@@ -75,7 +84,7 @@ def race(kib: int, block_size: int = 4096) -> list[Kernel]:
         for kernel in found:
             if kernel.usable:
                 use(kernel.name)
-                number = next(key for key, value in _ALGORITHMS.items() if value == kernel.algorithm)
+                number = ALGORITHM_NUMBERS[kernel.algorithm]
                 kernel.bytes_per_second = max(
                     _rate(library, number, block_size, data, blocks, out) for _ in range(ROUNDS)
                 )

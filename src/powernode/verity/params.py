@@ -13,6 +13,17 @@ SALT_MAX_BYTES = 32
 DESCRIPTOR_BYTES = 256
 
 
+THREADS_MAX = 64
+"""What the library takes at most; larger numbers mean the same."""
+
+
+def thread_count(threads: int) -> int:
+    """The number for the library, which takes 0 for all CPUs."""
+    if threads < 0:
+        raise OperatorError("verity.threads", "no such number of threads", expected="0 or more", found=str(threads))
+    return min(threads, THREADS_MAX)
+
+
 class Params:
     """Hash algorithm, block size and salt. The defaults are what the kernel, fsverity and composefs use."""
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from powernode.base.errors import DataError
-from powernode.composefs._dump_parse import parse_dump, unescape
+from powernode.composefs._dump_fields import unescape
+from powernode.composefs._dump_parse import parse_dump
 from powernode.composefs._dump_print import escape_text, print_dump
 from powernode.composefs.tree import CharacterDevice, Directory, RegularFile, Symlink
 from unit.composefs._pure_trees import random_tree
@@ -189,6 +190,16 @@ def test_strict_refusal(code: str, text: bytes) -> None:
 def test_the_line_number_is_right() -> None:
     with pytest.raises(DataError, match=r"^line 3: "):
         parse_dump(ROOT + FILE + b"/g x\n")
+
+
+def test_a_refusal_does_not_repeat_megabytes() -> None:
+    with pytest.raises(DataError) as caught:
+        parse_dump(b"/ 0 40755 2 0 0 0 0.0 - - -\n/a 0 " + b"9" * (1 << 20) + b" 1 0 0 0 0.0 - - -\n")
+    assert caught.value.code == "dump.number"
+    with pytest.raises(DataError) as caught:
+        parse_dump(b"/ 0 40755 2 0 0 0 0.0 - - -\n/" + b"a" * (1 << 20) + b"\\x00 0 100644 1 0 0 0 0.0 - - -\n")
+    assert caught.value.code == "dump.nul-escape"
+    assert len(str(caught.value)) < 300
 
 
 def test_a_long_chain_of_links_is_linear() -> None:

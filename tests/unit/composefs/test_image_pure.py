@@ -18,8 +18,9 @@ import pytest
 from powernode.base.errors import DataError, OperatorError
 from powernode.composefs._dump_parse import parse_dump
 from powernode.composefs._dump_print import print_dump
-from powernode.composefs._image_pure import image_objects, read_image, write_image
+from powernode.composefs._image_pure import read_image, write_image
 from powernode.composefs._overlay import restore
+from powernode.composefs._view_pure import text as view_text
 from powernode.composefs.tree import (
     CharacterDevice,
     Directory,
@@ -96,7 +97,7 @@ def test_objects_are_listed_once_in_order() -> None:
     files = [RegularFile(size=100, payload=payload, digest=DIGEST) for payload in (b"bb/1", b"aa/2", b"bb/1")]
     files.append(RegularFile(size=2, content=b"hi"))
     tree = Directory(entries={b"%d" % number: node for number, node in enumerate(files)})
-    assert image_objects(write_image(tree)) == [b"aa/2", b"bb/1"]
+    assert view_text(write_image(tree), "objects", ()) == b"aa/2\nbb/1\n"
 
 
 def test_whiteouts_raise_the_version_unless_forbidden() -> None:

@@ -452,6 +452,19 @@ def test_a_directory_protected_twice_is_told_once() -> None:
     assert conflicts(*modules) == [("/etc/d", ConflictKind.BOTH_PROTECT, ("a", "b"))]
 
 
+def test_what_would_hide_a_protected_path_loses_also_where_that_path_was_lost_to_a_lock() -> None:
+    """`low` and `high` are dependants of `base`, which protects /b: the lock of `high` takes what `low` has there."""
+    base = module("base", 0, {"/a": "base"}, files=["/a"], protected=["/b/"], dependency=["/"])
+    low = module("low", 1, {"/b/c": "low"}, parent="base")
+    high = module("high", 2, {"/a": "high"}, parent="base", locked=True)
+    files = [module(name, priority, {"/b": name}) for name, priority in (("one", 3), ("two", 4))]
+    for above in (files[:1], files):
+        result = merge([base, low, high, *above])
+        assert content(result) == {"/a": "high"}
+        lost = [(loser, by, rule) for path, loser, by, rule in losses(result) if path == "/b"]
+        assert lost == [("low", "high", Rule.LOCKED), *((each.name, "base", Rule.PROTECTED) for each in above)]
+
+
 # -- locks -------------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,6 @@ the `tests/assets` folder of C composefs.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 from pathlib import Path
@@ -19,12 +18,13 @@ from hypothesis import strategies as st
 from powernode.base.errors import DataError
 from powernode.composefs._dump_parse import parse_dump
 from powernode.composefs._dump_print import print_dump
-from powernode.composefs._image_pure import image_objects, read_image, write_image
+from powernode.composefs._image_pure import read_image, write_image
+from powernode.composefs._view_pure import text
 from powernode.composefs.tree import Directory
+from support.assets import IMAGES, LENIENT, REFUSALS, recorded_sha256, text_of, versions_of
 from unit.composefs._pure_trees import fsck, info_dump, mkcomposefs, random_tree, tool
 
 VERSIONS = ((0, 0), (0, 1), (1, 1))
-LENIENT = {"no-newline.dump", "longlink.dump", "honggfuzz-longlink-unterminated.dump"}
 
 
 def _options(versions: tuple[int, int]) -> tuple[str, str]:
@@ -32,10 +32,10 @@ def _options(versions: tuple[int, int]) -> tuple[str, str]:
 
 
 def _compare(tree: Directory, versions: tuple[int, int], work: Path) -> bytes:
-    text = print_dump(tree)
+    dump = print_dump(tree)
     image = write_image(tree, min_version=versions[0], max_version=versions[1])
-    assert image == mkcomposefs(text, work, *_options(versions))
-    assert image == write_image(parse_dump(text), min_version=versions[0], max_version=versions[1])
+    assert image == mkcomposefs(dump, work, *_options(versions))
+    assert image == write_image(parse_dump(dump), min_version=versions[0], max_version=versions[1])
     dumped = info_dump(image, work)
     back = read_image(image)
     assert print_dump(back) == dumped
@@ -54,7 +54,7 @@ def test_generated_trees(tmp_path: Path, seed: int, leaves: int, versions: tuple
 @pytest.mark.parametrize("seed", range(6))
 def test_larger_trees(seed: int, tmp_path: Path) -> None:
     image = _compare(random_tree(seed, leaves=700), VERSIONS[seed % 3], tmp_path)
-    objects = image_objects(image)
+    objects = text(image, "objects", ()).splitlines()
     assert objects == sorted(set(objects))
 
 
@@ -70,52 +70,23 @@ def _assets() -> Path:
     return Path(folder)
 
 
-def _asset_text(path: Path) -> bytes:
-    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+@pytest.mark.parametrize("name", IMAGES)
+def test_public_assets(name: str, tmp_path: Path) -> None:
+    path = _assets() / name
+    low, high = versions_of(path)
+    tree = parse_dump(text_of(path), strict=name not in LENIENT)
+    image = write_image(tree, min_version=low, max_version=high)
+    assert hashlib.sha256(image).hexdigest() == recorded_sha256(path)
+    dump = print_dump(read_image(image))
+    assert write_image(parse_dump(dump), min_version=low, max_version=high) == image
+    fsck(image, tmp_path)
 
 
-def test_public_assets(tmp_path: Path) -> None:
-    found = 0
-    for path in sorted([*_assets().glob("*.dump"), *_assets().glob("*.dump.gz")]):
-        if path.name.startswith("should-fail"):
-            continue
-        found += 1
-        version_file = path.with_name(path.name + ".version")
-        versions = (0, 1)
-        if version_file.exists():
-            versions = (int(version_file.read_text()),) * 2
-        tree = parse_dump(_asset_text(path), strict=path.name not in LENIENT)
-        image = write_image(tree, min_version=versions[0], max_version=versions[1])
-        expected = path.with_name(path.name + ".sha256").read_text().split()[0]
-        assert hashlib.sha256(image).hexdigest() == expected, path.name
-        text = print_dump(read_image(image))
-        assert write_image(parse_dump(text), min_version=versions[0], max_version=versions[1]) == image, path.name
-        fsck(image, tmp_path)
-    assert found >= 14
-
-
-def test_public_assets_that_must_be_refused() -> None:
-    codes = {}
-    for path in sorted(_assets().glob("should-fail-*.dump")):
-        with pytest.raises(DataError) as caught:
-            write_image(parse_dump(_asset_text(path)))
-        codes[path.name.removeprefix("should-fail-").removesuffix(".dump")] = caught.value.code
-    assert codes == {
-        "big-inline": "dump.content-long",
-        "dir-hardlink": "dump.hardlink-directory",
-        "dot-name": "dump.name-dot",
-        "dotdot-name": "dump.name-dot",
-        "empty-link-name": "dump.symlink-empty",
-        "empty-name": "dump.name-empty",
-        "empty-xattr-key": "dump.xattr-name",
-        "honggfuzz-long-xattr": "dump.xattr-total",
-        "long-link": "dump.payload-long",
-        "long-xattr-key": "dump.xattr-text",
-        "long-xattr-value": "dump.mode",
-        "no-ftype": "dump.mode",
-        "self-hardlink": "dump.hardlink-self",
-        "too-big": "dump.file-size",
-    }
+@pytest.mark.parametrize("name", REFUSALS)
+def test_public_assets_that_must_be_refused(name: str) -> None:
+    with pytest.raises(DataError) as caught:
+        write_image(parse_dump(text_of(_assets() / f"should-fail-{name}.dump")))
+    assert caught.value.code == REFUSALS[name]
 
 
 def test_the_tools_are_what_we_think() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import subprocess
@@ -16,9 +17,10 @@ import pytest
 
 from powernode import native
 from powernode.base.errors import DataError, MachineError, OperatorError, PowernodeError
-from powernode.composefs import image
+from powernode.composefs import image, scan
 from powernode.composefs.scan import ScanOptions, dump_of, image_of
 from powernode.composefs.store import ObjectStore, object_path
+from powernode.native.results import Failure
 from powernode.verity import digest_buffer, digest_fd
 from root.conftest import run_privately
 
@@ -434,3 +436,13 @@ def _as_root() -> None:
 def _mount_tmpfs(path: Path, options: str) -> None:
     path.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", path], check=True)
+
+
+def test_a_lack_of_memory_is_told_as_one() -> None:
+    failure = Failure()
+    for at, text in ((8, b"composefs.memory"), (56, b"Cannot allocate memory")):
+        failure.handle[at : at + len(text)] = text
+    error = scan._refusal(-errno.ENOMEM, failure)
+    assert isinstance(error, MachineError)
+    assert (error.code, error.found) == ("composefs.memory", "Cannot allocate memory")
+    assert "memory" in error.message

@@ -346,6 +346,12 @@ class TestFsck:
         assert len(files_of(objects)) == 1
 
 
+def test_a_file_named_like_a_batch_is_in_nobodys_way(objects: ObjectStore) -> None:
+    Path(objects.path, ".tmp-1-0").touch()
+    assert objects.fsck(digest_fd).misnamed == (".tmp-1-0",)
+    assert objects.gc([]).temporary_files == 0
+
+
 class TestGc:
     def test_keeps_what_images_need(self, objects: ObjectStore) -> None:
         one, two, three, four = (objects.add_bytes(data) for data in some(4))

@@ -59,6 +59,7 @@ def test_the_documented_examples(glob: str, path: str, verdict: str) -> None:
         ("/etc/a\\", "escape"),
         ("/etc/a\\/b", "escape"),
         ("/etc/a\0b", "nul"),
+        ("/etc/\ud800", "encoding"),
         ("/" + "a" * 4096, "length"),
     ],
 )

@@ -124,6 +124,8 @@ def test_not_built(choose: Callable[..., None], door: str | None) -> None:
         with pytest.raises(MachineError) as refusal:
             native.library()
         assert refusal.value.code == "native.missing"
+        assert refusal.value.hint is not None
+        assert refusal.value.hint.endswith(" POWERNODE_NATIVE_DOOR" if door else " POWERNODE_NATIVE")
 
 
 @pytest.mark.parametrize("door", NATIVE_DOORS)

@@ -104,6 +104,13 @@ def test_the_race_keeps_the_choice() -> None:
         assert set(kernel.as_dict()) == {"algorithm", "bytes_per_second", "in_use", "name", "usable"}
 
 
+@pytest.mark.parametrize("kib", [0, 1 << 50])
+def test_a_race_over_nothing_or_everything(kib: int) -> None:
+    with pytest.raises(OperatorError) as refusal:
+        kernels.race(kib)
+    assert refusal.value.code == "verity.race"
+
+
 def test_no_kernels_without_the_library() -> None:
     with through("pure"):
         for call in (kernels.kernels, lambda: kernels.use(None), lambda: kernels.race(16)):

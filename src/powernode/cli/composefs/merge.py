@@ -13,9 +13,8 @@ from powernode.cli.output import write_line
 COMMAND = Command(
     "composefs merge",
     "[IMAGE]",
-    "Merges modules' trees into one root by their ownership rules, prints its digest and reports every path that "
-    "lost. The order of the "
-    "modules on the command line does not matter.",
+    "Merges modules' trees into one root by their ownership rules and prints its digest. The order of the modules on "
+    "the command line does not matter.",
     options=(
         MODULE,
         Option("--report", None, "print every path that lost, its winner and the rule"),
@@ -45,5 +44,5 @@ def run(arguments: Arguments) -> int:
     if arguments.report:
         write_line(result.describe())
     elif result.lost:
-        print(f"{len(result.lost)} paths lost to another module; --report lists them", file=sys.stderr)
+        print(f"{len(result.lost)} paths of modules were left out; --report says which and why", file=sys.stderr)
     return 0

@@ -10,8 +10,7 @@ COMMAND = Command(
     "composefs mount",
     "IMAGE TARGET",
     "Mounts an image over its objects (root only). With --verity=require the kernel refuses any file whose content "
-    "is not what the image "
-    "says; what was reached is printed.",
+    "is not what the image says; what was reached is printed.",
     options=(
         Option("--basedir", "DIR", "the object store; may be repeated", repeat=True),
         Option("--digest", "HEX", "refuse any other image than the one with this fs-verity digest", hex_bytes),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the verbs share: reading and writing files, the format versions, trees of any source."""
+"""What the verbs share: reading and writing files, the format versions, filters, trees of any source."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from powernode.cli.options import Arguments, Option, natural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     from powernode.composefs.tree import Directory
 
 IMAGE_MAX_BYTES = 1 << 34
+_PIECE_BYTES = 16 << 20
+FILTER = Option("--filter", "NAME", "only this entry of the root and what is below it; may be repeated", repeat=True)
 VERSIONS = (
     Option(
         "--min-version", "N", "lowest format version to write, 0 (default) or 1; modules use 1", natural, default=None
@@ -44,22 +48,36 @@ def versions_of(arguments: Arguments) -> tuple[int, int]:
     return low, high
 
 
+def names_to_keep(arguments: Arguments) -> list[bytes]:
+    """What FILTER was given."""
+    return [name.encode("utf-8", "surrogateescape") for name in arguments.filter]
+
+
 def read(path: str, what: str) -> bytes:
     """A whole file, or standard input for `-`; bounded, because memory is."""
     if path == "-":
-        data = sys.stdin.buffer.read(IMAGE_MAX_BYTES + 1)
-    else:
-        with open(path, "rb") as file:
-            data = file.read(IMAGE_MAX_BYTES + 1)
-    if len(data) > IMAGE_MAX_BYTES:
-        raise OperatorError(
-            "composefs.too-large", f"{path} is too large for {what}", expected=f"at most {IMAGE_MAX_BYTES} bytes"
-        )
-    return data
+        return _read_all(sys.stdin.buffer, path, what, _PIECE_BYTES)
+    with open(path, "rb") as file:
+        return _read_all(file, path, what, os.fstat(file.fileno()).st_size + 1)  # the one more sees the end
+
+
+def _read_all(file: BinaryIO, path: str, what: str, first_piece: int) -> bytes:
+    """In pieces: `read` reserves as much memory as it is asked for, whatever there is to read."""
+    pieces: list[bytes] = []
+    size, piece_bytes = 0, first_piece
+    while size + piece_bytes <= IMAGE_MAX_BYTES + _PIECE_BYTES:
+        piece = file.read(piece_bytes)
+        if not piece:
+            return b"".join(pieces)
+        pieces.append(piece)
+        size, piece_bytes = size + len(piece), _PIECE_BYTES
+    raise OperatorError(
+        "composefs.too-large", f"{path} is too large for {what}", expected=f"at most {IMAGE_MAX_BYTES} bytes"
+    )
 
 
 def write_atomically(path: str, data: bytes | memoryview, *, durable: bool = False) -> None:
-    """The whole file or none of it: written beside its place and renamed; `durable` waits for the disk first."""
+    """The whole file or none of it: written beside its place and renamed; `durable` also waits for the disk."""
     if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe has no place to rename to
         with open(path, "wb") as file:
             file.write(data)
@@ -73,6 +91,10 @@ def write_atomically(path: str, data: bytes | memoryview, *, durable: bool = Fal
                 file.flush()
                 os.fsync(file.fileno())
         os.rename(temporary, path)
+        if durable:
+            from powernode.composefs._object_files import sync_folder
+
+            sync_folder(os.path.dirname(path))
     except BaseException:
         if os.path.exists(temporary):
             os.unlink(temporary)
