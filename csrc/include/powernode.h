@@ -28,7 +28,7 @@ struct pn_buffer {
 void pn_buffer_free(struct pn_buffer *buffer);
 
 /* Why a call refused its input. `code` is a stable name ("erofs.nid-range"), `where` a line or byte offset.
- * Both strings are NUL-terminated. Filled only when the call returns an error. */
+ * Both strings are NUL-terminated. What it holds counts only when the call returns an error; NULL where nobody asks. */
 struct pn_failure {
     uint64_t where;
     char code[48];
@@ -50,8 +50,8 @@ int32_t pn_composefs_text_from_image(const uint8_t *image, uint64_t size, uint32
 /* A directory as a composefs image (`what` 0) or as dump text (1). `flags`: 1 no xattrs, 2 only user.* xattrs, 4 no
  * device nodes, 8 all times zero, 16 names of one inode become hard links. With `store` and `staging` (directories,
  * else -1) every object the store lacks is written to `staging` under the hexadecimal digest; making it durable and
- * giving it its place is the caller's. `progress` may be NULL, else three words: files done, bytes done, and one the
- * caller sets to cancel. */
+ * giving it its place is the caller's, and so is emptying `staging` after an error. `progress` may be NULL, else three
+ * words: files done, bytes done, and one the caller sets to cancel. */
 int32_t pn_composefs_from_directory(int32_t directory, uint32_t what, uint32_t flags, uint32_t threads,
                                     uint32_t min_version, uint32_t max_version, int32_t store, int32_t staging,
                                     uint64_t *progress, struct pn_buffer *result, struct pn_failure *failure);
@@ -87,6 +87,28 @@ int32_t pn_verity_blocks(uint32_t algorithm, uint32_t block_size, const uint8_t 
 int32_t pn_verity_kernel(uint32_t index, uint8_t *name, uint32_t *algorithm);
 int32_t pn_verity_use_kernel(const uint8_t *name);
 int32_t pn_verity_calibrate(uint32_t algorithm);
+
+/* Signatures. By the libcrypto.so.3 of this machine, opened at the first call: -ENOSYS where there is none or where it
+ * lacks the algorithm. Keys are DER SubjectPublicKeyInfo; curves only by name and with the uncompressed point. */
+
+/* What a public key is: its kind (1 Ed25519, 2 ECDSA P-256, 3 ECDSA P-384, 4 RSA of 2048 to 8192 bits) and its size in
+ * bits. -EINVAL: malformed, weak or of another kind. */
+int32_t pn_public_key(const uint8_t *spki, uint64_t spki_size, uint32_t *kind_and_bits);
+
+/* 0: `signature` over `message` is by this key. -EBADMSG: it is not. -EINVAL: the key is not one for `algorithm`: 1
+ * Ed25519, 2 ECDSA P-256 with SHA-256, 3 ECDSA P-384 with SHA-384 (both in DER), 4 RSA PKCS #1 v1.5 with SHA-256, 5
+ * RSA-PSS with SHA-256, MGF1 of SHA-256 and a salt of 32 bytes. */
+int32_t pn_signature_verify(uint32_t algorithm, const uint8_t *spki, uint64_t spki_size, const uint8_t *message,
+                            uint64_t message_size, const uint8_t *signature, uint64_t signature_size);
+
+/* Seals many files with fs-verity (SHA-256, blocks of 4096, no salt) and lets the kernel confirm each. `names` holds
+ * `count` NUL-terminated strings, opened below `directory` without following a link; `digests` 32 bytes for each.
+ * `flags` bit 0: seal nothing, only measure. `progress` may be NULL, else three words: files done, bytes done, and one
+ * the caller sets to cancel. errors[i]: 0 sealed and as expected, -EBADMSG another digest, -ENODATA not sealed (bit 0),
+ * -ENOTTY or -EOPNOTSUPP no fs-verity here, -ECANCELED not reached (cancelled, or the disk is full: -ENOSPC or -EDQUOT
+ * of another file), or what the kernel said. Making it durable is the caller's. */
+int32_t pn_linux_seal(int32_t directory, const uint8_t *names, const uint8_t *digests, uint64_t count, uint32_t flags,
+                      uint32_t threads, uint64_t *progress, int32_t *errors);
 
 /* END ABI */
 

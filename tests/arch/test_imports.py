@@ -21,7 +21,7 @@ MAY_USE: dict[str, set[str]] = {
     "native": {"base"},
     "verity": {"native", "base"},
     "erofs": {"native", "base"},
-    "linux": {"base"},
+    "linux": {"native", "base"},
     "manifest": {"base"},
     "composefs": {"erofs", "verity", "linux", "native", "base"},
     "archive": {"base"},
