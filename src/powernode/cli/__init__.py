@@ -41,6 +41,16 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "gc": "remove objects no image needs",
         },
     ),
+    "image": (
+        "bootable images from pinned packages",
+        {
+            "build": "build boot images from pinned packages",
+            "plan": "print what a build would do, and its digest",
+            "verify": "build again and name the first byte that differs",
+            "boot": "start an image in QEMU and watch its console",
+            "lock": "pin the packages to what the archive has now",
+        },
+    ),
 }
 
 
