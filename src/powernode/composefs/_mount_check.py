@@ -12,14 +12,17 @@ Out of scope: whether the content is a file system (the kernel says so when it m
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from enum import Enum
-from typing import Literal
 
 from powernode.base.errors import DataError, MachineError, OperatorError
 from powernode.linux import fsverity
 
-Verity = Literal["require", "try", "off"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal
+
+    Verity = Literal["require", "try", "off"]
 
 _MAGIC = 0xD078629A.to_bytes(4, "little")
 _CANNOT_SEAL = ("linux.fsverity.no-kernel", "linux.fsverity.no-feature", "linux.fsverity.not-enabled")

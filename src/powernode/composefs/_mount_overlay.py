@@ -5,17 +5,20 @@ Invariants: the newest way is tried first and an older one only where the kernel
 number is ever asked for; the result is detached, and a name that was needed on the way is gone again.
 Out of scope: whether the image is the right one (`_mount_check`), where the result goes (`mount`).
 
-    tree = mount_overlay(erofs, ["/persist/objects"], [("metacopy", "on")], ATTR_RDONLY, "/run")
+    tree = mount_overlay(erofs, "", ["/persist/objects"], [("metacopy", "on")], ATTR_RDONLY, "/run")
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from powernode.base.errors import MachineError
+from powernode.base.errors import DataError, MachineError
 from powernode.linux.mount import MAX_STRING, FsContext, move_mount, unmount
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 
 def overlay_checks_verity(*, insist: bool) -> bool:
@@ -37,10 +40,44 @@ def overlay_checks_verity(*, insist: bool) -> bool:
 
 
 def mount_overlay(
-    erofs: int, data: Sequence[str], options: Sequence[tuple[str, str]], attributes: int, scratch: str
+    erofs: int, subtree: str, data: Sequence[str], options: Sequence[tuple[str, str]], attributes: int, scratch: str
 ) -> int:
-    """The detached mount that people see: the image, its `data` directories behind it, and whatever `options` say."""
+    """The detached mount that people see: the image or a `subtree` of it, its `data` directories behind it, and
+    whatever `options` say. Redirects in an image are absolute, so that files of a subtree are found all the same."""
+    lower_fd = _directory(erofs, subtree)
+    try:
+        return _mount(erofs, lower_fd, subtree, data, options, attributes, scratch)
+    finally:
+        os.close(lower_fd)
 
+
+def _directory(erofs: int, subtree: str) -> int:
+    """A descriptor of the directory, by plain names only: a link in the image does not lead out of it."""
+    fd = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=erofs)
+    for name in filter(None, subtree.split("/")):
+        try:
+            inner = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+        except OSError as error:
+            raise DataError(
+                "composefs.mount.subtree",
+                f"the image has no directory {subtree}",
+                found=os.strerror(error.errno or 0),
+            ) from error
+        finally:
+            os.close(fd)
+        fd = inner
+    return fd
+
+
+def _mount(
+    erofs: int,
+    lower_fd: int,
+    subtree: str,
+    data: Sequence[str],
+    options: Sequence[tuple[str, str]],
+    attributes: int,
+    scratch: str,
+) -> int:
     def build(set_lower: Callable[[FsContext], None]) -> int:
         with FsContext("overlay") as context:
             for key, value in options:
@@ -49,7 +86,7 @@ def mount_overlay(
             return context.mount(attributes)
 
     def by_descriptor(context: FsContext) -> None:
-        context.set_fd("lowerdir+", erofs)
+        context.set_fd("lowerdir+", lower_fd)
         for path in data:
             context.set_string("datadir+", path)
 
@@ -59,7 +96,8 @@ def mount_overlay(
         return build(by_descriptor)
     except MachineError:
         pass
-    with _named(erofs, scratch) as lower:
+    with _named(erofs, scratch) as name:
+        lower = f"{name}/{subtree}" if subtree else name
 
         def by_path(context: FsContext) -> None:
             context.set_string("lowerdir+", lower)

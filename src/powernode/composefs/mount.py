@@ -19,48 +19,95 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypedDict, Unpack
 
 from powernode.base.errors import DataError, MachineError, OperatorError
-from powernode.composefs._mount_check import Enforcement, Verity, check_digest, check_magic
+from powernode.base.values import Value
+from powernode.composefs._mount_check import Enforcement, check_digest, check_magic
 from powernode.composefs._mount_overlay import mount_overlay, overlay_checks_verity
-from powernode.linux import loop
 from powernode.linux.mount import ATTR_RDONLY, MAX_STRING, FsContext, move_mount
 
-__all__ = ["Enforcement", "MountOptions", "MountReport", "mount_image", "prepare_image"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # this module is on the boot path: typing and dataclasses would cost more than the mount does
+    from collections.abc import Callable, Sequence
+    from typing import Literal, TypedDict, Unpack
 
-Path = str | os.PathLike[str]
-Backing = Literal["file", "loop"]
-"""How EROFS reads the image: the file itself, or a loop device over it."""
+    from powernode.composefs._mount_check import Verity
+
+    Path = str | os.PathLike[str]
+    Backing = Literal["file", "loop"]
+
+    class MountOptions(TypedDict, total=False):
+        """The keyword arguments of `mount_image` and `prepare_image`; `_Options` has their defaults."""
+
+        digest: bytes | None
+        """Refuse every image but the one with this fs-verity digest."""
+        verity: Verity
+        """`require` unless given."""
+        digest_fd: Callable[[int], bytes] | None
+        """Computes the fs-verity digest of a descriptor where the kernel is not asked."""
+        upperdir: Path | None
+        """A writable layer, together with `workdir`; without them the mount is read-only."""
+        workdir: Path | None
+        attributes: int
+        """ATTR_* flags of `linux.mount`."""
+        scratch: Path
+        """Before Linux 6.15 the image needs a name for a moment: a directory is made here and removed again."""
+        subtree: str
+        """Only this directory of the image: for a writable layer of its own, which an overlay over the whole mount
+        cannot be, because EROFS in a file and one overlay are all the depth the kernel stacks."""
 
 
-class MountOptions(TypedDict, total=False):
-    """The keyword arguments of `mount_image` and `prepare_image`."""
-
-    digest: bytes | None
-    """Refuse every image but the one with this fs-verity digest."""
-    verity: Verity
-    """`require` unless given."""
-    digest_fd: Callable[[int], bytes] | None
-    """Computes the fs-verity digest of a descriptor where the kernel is not asked."""
-    upperdir: Path | None
-    """A writable layer, together with `workdir`; without them the mount is read-only."""
-    workdir: Path | None
-    attributes: int
-    """ATTR_* flags of `linux.mount`."""
-    scratch: Path
-    """Before Linux 6.15 the image needs a name for a moment: a directory is made here (`/run`) and removed again."""
+__all__ = ["Enforcement", "MountReport", "mount_image", "prepare_image"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MountReport:
-    """`digest` is the image's fs-verity digest as it was measured, None if nobody measured it."""
+class MountReport(Value):
+    """`digest` is the image's fs-verity digest as it was measured, None if nobody measured it; `backing` is how EROFS
+    reads the image: the file itself, or a loop device over it."""
 
-    enforcement: Enforcement
-    digest: bytes | None
-    backing: Backing
+    __slots__ = ("backing", "digest", "enforcement")
+
+    def __init__(self, *, enforcement: Enforcement, digest: bytes | None, backing: Backing) -> None:
+        self.enforcement = enforcement
+        self.digest = digest
+        self.backing = backing
+
+
+class _Options:
+    """The options with their defaults; those that make no sense are refused before anything is touched."""
+
+    def __init__(
+        self,
+        *,
+        digest: bytes | None = None,
+        verity: Verity = "require",
+        digest_fd: Callable[[int], bytes] | None = None,
+        upperdir: Path | None = None,
+        workdir: Path | None = None,
+        attributes: int = 0,
+        scratch: Path = "/run",
+        subtree: str = "",
+    ) -> None:
+        if verity not in ("require", "try", "off"):
+            raise OperatorError(
+                "composefs.mount.verity", "no such verity mode", expected="require, try or off", found=repr(verity)
+            )
+        if (upperdir is None) != (workdir is None):
+            raise OperatorError(
+                "composefs.mount.upper",
+                "upperdir and workdir only work together",
+                hint="give both, on one filesystem, or neither for a read-only mount",
+            )
+        if subtree and not {"", ".", ".."}.isdisjoint(subtree.split("/")):
+            raise OperatorError(
+                "composefs.mount.subtree", "this is no directory of an image", expected="a/b", found=repr(subtree)
+            )
+        self.digest = digest
+        self.verity: Verity = verity
+        self.digest_fd = digest_fd
+        self.layers = None if upperdir is None or workdir is None else (upperdir, workdir)
+        self.attributes = attributes
+        self.scratch = os.fspath(scratch)
+        self.subtree = subtree
 
 
 def mount_image(
@@ -79,53 +126,33 @@ def prepare_image(
     image_path: Path, objects_dirs: Sequence[Path], **options: Unpack[MountOptions]
 ) -> tuple[int, MountReport]:
     """The image as a detached mount, for `linux.mount.move_mount`; the caller closes the descriptor."""
-    verity = _checked(options)
+    chosen = _Options(**options)
     name = os.fspath(image_path)
     image = _open(image_path, os.O_RDONLY, "image", "the image")
     opened = [image]
     try:
         check_magic(image, name)
-        measured, enforcement = check_digest(image, name, options.get("digest"), verity, options.get("digest_fd"))
+        measured, enforcement = check_digest(image, name, chosen.digest, chosen.verity, chosen.digest_fd)
         layout = [("source", f"composefs:{measured.hex()}" if measured else "composefs")]
         layout += [("metacopy", "on"), ("redirect_dir", "on")]
         data = [_short_path(path, "objects", "the object store", opened) for path in objects_dirs]
-        attributes = options.get("attributes", 0)
-        upperdir, workdir = options.get("upperdir"), options.get("workdir")
-        if upperdir is not None and workdir is not None:
-            layout.append(("upperdir", _short_path(upperdir, "upper", "the upper directory", opened)))
-            layout.append(("workdir", _short_path(workdir, "upper", "the work directory", opened)))
+        attributes = chosen.attributes
+        if chosen.layers is not None:
+            layout.append(("upperdir", _short_path(chosen.layers[0], "upper", "the upper directory", opened)))
+            layout.append(("workdir", _short_path(chosen.layers[1], "upper", "the work directory", opened)))
         else:
             attributes |= ATTR_RDONLY
         erofs, backing = _mount_erofs(image, image_path)
         opened.append(erofs)
-        if enforcement is Enforcement.KERNEL_VERITY and not overlay_checks_verity(insist=verity == "require"):
+        if enforcement is Enforcement.KERNEL_VERITY and not overlay_checks_verity(insist=chosen.verity == "require"):
             enforcement = Enforcement.NONE
         if enforcement is Enforcement.KERNEL_VERITY:
             layout.append(("verity", "require"))
-        tree = mount_overlay(erofs, data, layout, attributes, os.fspath(options.get("scratch", "/run")))
+        tree = mount_overlay(erofs, chosen.subtree, data, layout, attributes, chosen.scratch)
     finally:
         for fd in opened:
             os.close(fd)
     return tree, MountReport(enforcement=enforcement, digest=measured, backing=backing)
-
-
-def _checked(options: MountOptions) -> Verity:
-    """Refuse options that make no sense, before anything is touched; the verity mode of those that do."""
-    unknown = options.keys() - MountOptions.__annotations__.keys()
-    if unknown:  # nobody may believe that a misspelt digest is checked
-        raise TypeError(f"no such options: {', '.join(sorted(unknown))}")
-    verity = options.get("verity", "require")
-    if verity not in ("require", "try", "off"):
-        raise OperatorError(
-            "composefs.mount.verity", "no such verity mode", expected="require, try or off", found=repr(verity)
-        )
-    if (options.get("upperdir") is None) != (options.get("workdir") is None):
-        raise OperatorError(
-            "composefs.mount.upper",
-            "upperdir and workdir only work together",
-            hint="give both, on one filesystem, or neither for a read-only mount",
-        )
-    return verity
 
 
 def _mount_erofs(image: int, path: Path) -> tuple[int, Backing]:
@@ -137,6 +164,8 @@ def _mount_erofs(image: int, path: Path) -> tuple[int, Backing]:
         # Before 6.12, or without CONFIG_EROFS_FS_BACKED_BY_FILE, EROFS wants a block device and says just that.
         if _errno(error) != errno.ENOTBLK:
             raise
+    from powernode.linux import loop
+
     device = loop.attach(image, name=os.fspath(path))
     try:
         return _erofs(device.path, path), "loop"

@@ -18,11 +18,11 @@ from __future__ import annotations
 import errno
 import os
 from ctypes import Structure, byref, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p, sizeof
-from typing import TYPE_CHECKING
 
 from powernode.base.errors import MachineError
 from powernode.linux import _syscall
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self

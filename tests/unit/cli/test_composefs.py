@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from powernode.cli.composefs import shared
+from powernode.composefs import _object_files
 from powernode.verity import digest_file
 from unit.cli._command import PROGRAM, Run
 from unit.composefs._pure_trees import tool
@@ -26,6 +28,20 @@ def peer(name: str, *words: object) -> bytes:
 
 
 class TestCreate:
+    def test_more_threads_than_a_number_can_say(self, run: Run, tree: Path) -> None:
+        answer = run("composefs", "create", "--print-digest-only", f"--threads={1 << 70}", tree)
+        assert answer == run("composefs", "create", "--print-digest-only", tree)
+
+    @pytest.mark.parametrize("with_store", [False, True])
+    def test_with_a_store_the_name_is_durable_too(
+        self, run: Run, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_store: bool
+    ) -> None:
+        synced: list[tuple[str, bool]] = []
+        place = tmp_path / "image"
+        monkeypatch.setattr(_object_files, "sync_folder", lambda path: synced.append((path, place.exists())))
+        run("composefs", "create", *([f"--digest-store={tmp_path / 'objects'}"] if with_store else []), tree, place)
+        assert ((str(tmp_path), True) in synced) == with_store
+
     def test_what_it_prints_is_what_the_peer_prints(self, run: Run, tree: Path, tmp_path: Path) -> None:
         for options in (["--print-digest-only"], ["--print-digest-only", "--use-epoch"]):
             assert run("composefs", "create", *options, tree).out == peer("mkcomposefs", *options, tree)
@@ -191,6 +207,29 @@ class TestTexts:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
         assert run("composefs", verb, "-", "-").status == 3
         assert run("composefs", verb, "--filter=a/b", tmp_path / "bad").status == 3
+
+
+class TestRead:
+    def test_takes_the_memory_of_the_file_and_not_of_the_limit(self, image: Path) -> None:
+        limited = ["sh", "-c", 'ulimit -v 4000000; exec "$@"', "sh", *PROGRAM, "composefs", "ls", str(image)]
+        assert subprocess.run(limited, check=True, capture_output=True).stdout
+
+    @pytest.mark.parametrize("piece", [1, 7, 1 << 20])
+    def test_in_pieces(self, run: Run, image: Path, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+        monkeypatch.setattr(shared, "_PIECE_BYTES", piece)
+        expected = run("composefs", "ls", image).out
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(image.read_bytes())))
+        assert run("composefs", "ls", "-").out == expected != b""
+
+    @pytest.mark.parametrize("too_small_by", [0, 1])
+    def test_the_limit(self, run: Run, image: Path, monkeypatch: pytest.MonkeyPatch, too_small_by: int) -> None:
+        monkeypatch.setattr(shared, "_PIECE_BYTES", 100)
+        monkeypatch.setattr(shared, "IMAGE_MAX_BYTES", image.stat().st_size - too_small_by)
+        for source in (image, "-"):
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(image.read_bytes())))
+            answer = run("composefs", "ls", source)
+            assert answer.status == (2 if too_small_by else 0)
+            assert not too_small_by or answer.code == "composefs.too-large"
 
 
 class TestStores:

@@ -111,14 +111,26 @@ def test_explain(run: Run, modules: Path) -> None:
         (["--module=base,tree=base"], "cli.module"),
         (["--module=base,priority=high,tree=base"], "cli.module"),
         (["--module=base,priority=1,tree=base,colour=red"], "cli.module"),
+        (["--module=base,priority=1,tree=base,locked=no"], "cli.module"),
+        (["--module=base,priority=1,tree=base,tree=site"], "cli.module"),
+        (["--module=base,priority=1,tree=base,rules="], "cli.module"),
+        ([f"--module=base,priority={'9' * 5000},tree=base"], "cli.module"),
         (["--module=base,priority=1,tree=base,rules=broken.json"], "cli.rules"),
         (["--module=base,priority=1,tree=base,rules=list.json"], "cli.rules"),
         (["--module=base,priority=1,tree=base,rules=other.json"], "cli.rules"),
         (["--module=base,priority=1,tree=base,rules=text.json"], "cli.rules"),
+        (["--module=base,priority=1,tree=base,rules=deep.json"], "cli.rules"),
     ],
 )
 def test_modules_that_cannot_be_understood(run: Run, modules: Path, words: list[str], code: str) -> None:
-    for name, text in {"broken": "{", "list": "[]", "other": '{"colour": []}', "text": '{"mask": "/etc"}'}.items():
+    rules = {
+        "broken": "{",
+        "list": "[]",
+        "other": '{"colour": []}',
+        "text": '{"mask": "/etc"}',
+        "deep": "[" * 100_000,
+    }
+    for name, text in rules.items():
         (modules / f"{name}.json").write_text(text)
     answer = run("composefs", "merge", *words)
     assert (answer.status, answer.code) == (2, code)
