@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""powernode image build"""
+
+from __future__ import annotations
+
+import sys
+
+from powernode.cli.image.options import BUILD_OPTIONS
+from powernode.cli.options import Arguments, Command, Option
+
+COMMAND = Command(
+    "image build",
+    "",
+    "Builds boot images from the packages of the lock, for any architecture, without emulation. The same plan gives "
+    "the same bytes everywhere.",
+    options=(
+        *BUILD_OPTIONS,
+        Option("--out", "DIR", "where VARIANT/ARCH/ is written (default: initramfs/images in the checkout)"),
+        Option("--json", None, "one JSON object for machines"),
+    ),
+    example="powernode image build --arch arm64 --variant kernel-initrd --modules build/system-base-arm64",
+    most=0,
+)
+
+
+def run(arguments: Arguments) -> int:
+    import json
+    from time import monotonic
+
+    from powernode.cli.image.options import folder, plans, sources
+    from powernode.image.build import build
+    from powernode.image.manifest import MANIFEST
+
+    built = []
+    for plan in plans(arguments):
+        out = folder(arguments.out, plan.variant, plan.arch)
+        before = monotonic()
+        build(plan, sources(arguments), out, report=lambda text: print(f"  {text}", file=sys.stderr))
+        document = json.loads((out / MANIFEST).read_text())
+        built.append({"folder": str(out), **document})
+        if not arguments.json:
+            _print(plan.variant, plan.arch, str(out), document["artifacts"], monotonic() - before)
+    if arguments.json:
+        print(json.dumps({"images": built}))
+    return 0
+
+
+def _print(variant: str, arch: str, out: str, artifacts: list[dict[str, object]], seconds: float) -> None:
+    print(f"{variant} for {arch} in {seconds:.1f} s: {out}")
+    for item in artifacts:
+        size = int(str(item["size_bytes"])) / 1e6
+        print(f"  {item['name']!s:20} {size:8.1f} MB  sha256:{item['sha256']}")

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""Compress an initramfs: every component is an archive and a zstd frame of its own, one behind the other.
+
+The kernel unpacks any number of archives in a row (buffer-format.rst). Made this way, what did not change since the
+last build, nearly everything, comes from the cache, the rest is compressed side by side, and what a component weighs is
+known for nothing. It costs 0.4 % of size against one frame.
+
+Invariants: the bytes depend on the parts alone, never on the cache or the number of processors. Frames need at most
+32 MiB of window; the kernel allows 128.
+
+    packed = pack(parts, Path(".cache"))
+    packed.data, packed.sizes[Component.AGENT].packed
+    list(unpack(packed.data))
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+from powernode.archive import cpio
+from powernode.base.errors import DataError
+from powernode.image.initramfs import Component, Part
+
+__all__ = ["Packed", "Size", "pack", "unpack"]
+
+# Measured on one frame of 28.5 MB (amd64), bytes and seconds of a busy core: level 9 10.50 MB 0.8 s, level 15 10.39 MB
+# 6 s, level 19 9.41 MB 16 s, this 9.25 MB 9 s: a wide window with a shallow search. The cache makes it affordable.
+_SETTINGS = {
+    "window_log": 25,
+    "chain_log": 22,
+    "hash_log": 22,
+    "search_log": 3,
+    "min_match": 3,
+    "target_length": 32,
+    "strategy": zstandard.STRATEGY_BTULTRA,
+}
+_MAX_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """Bytes of a component: its files, and its part of the result."""
+
+    raw: int
+    packed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    data: bytes
+    sizes: dict[Component, Size]
+
+
+def pack(parts: Iterable[Part], cache: Path) -> Packed:
+    groups: dict[Component, list[cpio.Entry]] = {}
+    for part in parts:
+        groups.setdefault(part.component, []).append(part.entry)
+    order = sorted(groups, key=list(Component).index)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        frames = list(pool.map(lambda component: _frame(groups[component], cache / "packed"), order))
+    sizes = {
+        component: Size(raw=sum(len(entry.data) for entry in groups[component]), packed=len(frame))
+        for component, frame in zip(order, frames, strict=True)
+    }
+    return Packed(data=b"".join(frames), sizes=sizes)
+
+
+def unpack(data: bytes) -> Iterator[cpio.Entry]:
+    """What is in a packed initramfs, in its order; directories that several components have come several times."""
+    rest = data
+    total = 0
+    while rest:
+        engine = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+        try:
+            archive = engine.decompress(rest)
+        except zstandard.ZstdError as error:
+            raise DataError(
+                "image.initramfs.damaged", "the initramfs cannot be decompressed", found=str(error)
+            ) from error
+        total += len(archive)
+        if not engine.eof or total > _MAX_BYTES:
+            raise DataError("image.initramfs.damaged", "the initramfs ends early or is too large")
+        yield from cpio.read(archive)
+        rest = engine.unused_data
+
+
+def _frame(entries: list[cpio.Entry], cache: Path) -> bytes:
+    out = io.BytesIO()
+    cpio.write(out, entries, mtime=0)
+    archive = out.getvalue()
+    key = repr((zstandard.ZSTD_VERSION, sorted(_SETTINGS.items()))).encode() + archive
+    place = cache / f"{hashlib.sha256(key).hexdigest()}.zst"
+    if place.exists():
+        return place.read_bytes()
+    parameters = zstandard.ZstdCompressionParameters(**_SETTINGS, write_checksum=True)
+    frame = zstandard.ZstdCompressor(compression_params=parameters).compress(archive)
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=cache, delete=False) as file:
+        file.write(frame)
+    os.rename(file.name, place)
+    return frame

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: MIT
+"""A tree from a tar archive and folders: whose files they are, what is left out, and which time they have."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from powernode import verity
+from powernode.base.errors import DataError
+from powernode.composefs import image as images
+from powernode.composefs.store import ObjectStore
+from powernode.composefs.tree import Directory, RegularFile, Symlink
+from powernode.image.tartree import TreeBuilder
+from powernode.manifest.globs import compile_globs
+
+LATEST = 1_700_000_000
+
+
+def member(name: str, data: bytes = b"", **attributes: object) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    info.mode = 0o644
+    for key, value in attributes.items():
+        setattr(info, key, value)
+    return info, data
+
+
+def folder(name: str, mode: int = 0o755, **attributes: object) -> tuple[tarfile.TarInfo, bytes]:
+    return member(name, b"", type=tarfile.DIRTYPE, mode=mode, **attributes)
+
+
+def archive(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for info, data in members:
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def build(
+    tmp_path: Path, tar: Path | None, *folders: Path, leave_out: tuple[str, ...] = (), keep: tuple[str, ...] = ()
+) -> Directory:
+    store = ObjectStore.create(tmp_path / "objects", digest_fd=lambda fd: verity.digest_fd(fd).value)
+    with store.batch() as batch:
+        tree = TreeBuilder(batch, latest_s=LATEST)
+        if tar is not None:
+            tree.add_tar(tar, leave_out=compile_globs(leave_out), keep=compile_globs(keep))
+        for each in folders:
+            tree.add_folder(each)
+    frozen = tree.freeze()
+    assert store.missing(images.objects(images.from_tree(frozen, min_version=1))) == []
+    return frozen
+
+
+def at(tree: Directory, path: str) -> object:
+    node: object = tree
+    for name in path.strip("/").split("/"):
+        assert isinstance(node, Directory)
+        node = node.entries[name.encode()]
+    return node
+
+
+def paths(tree: Directory) -> set[str]:
+    return {line.split(b" ")[0].decode() for line in images.to_dump(tree).splitlines()}
+
+
+def test_attributes_are_those_of_the_archive(tmp_path: Path) -> None:
+    capability = b"\x01\x00\x00\x02\x00\x20\xff\x00"
+    headers = {"SCHILY.xattr.security.capability": capability.decode("utf-8", "surrogateescape")}
+    tar = archive(
+        tmp_path / "a.tar",
+        folder("./", mtime=5),
+        folder("./usr/", uid=1, gid=2, mtime=6),
+        member("./usr/ping", b"p" * 100, mode=0o4755, uid=3, gid=4, mtime=7, pax_headers=headers),
+        member("./usr/small", b"tiny", mtime=8),
+        member("./bin", type=tarfile.SYMTYPE, linkname="usr/bin", mode=0o777),
+    )
+    tree = build(tmp_path, tar)
+    usr, ping, small, link = (at(tree, path) for path in ("usr", "usr/ping", "usr/small", "bin"))
+    assert isinstance(usr, Directory)
+    assert (tree.mtime_s, usr.uid, usr.gid, usr.mtime_s) == (5, 1, 2, 6)
+    assert isinstance(ping, RegularFile)
+    assert (ping.mode, ping.uid, ping.gid, ping.mtime_s) == (0o4755, 3, 4, 7)
+    assert ping.xattrs == ((b"security.capability", capability),)
+    assert ping.digest == verity.digest_buffer(b"p" * 100).value
+    assert isinstance(small, RegularFile)
+    assert (small.content, small.payload) == (b"tiny", None)
+    assert isinstance(link, Symlink)
+    assert link.target == b"usr/bin"
+
+
+def test_hard_links_become_files_with_one_object(tmp_path: Path) -> None:
+    tar = archive(
+        tmp_path / "a.tar", member("perl5", b"p" * 100), member("perl", type=tarfile.LNKTYPE, linkname="perl5")
+    )
+    tree = build(tmp_path, tar, leave_out=("/perl5",))
+    perl = at(tree, "perl")
+    assert isinstance(perl, RegularFile)
+    assert (perl.size, perl.nlink, perl.digest) == (100, 1, verity.digest_buffer(b"p" * 100).value)
+    assert paths(tree) == {"/", "/perl"}
+
+
+def test_no_time_is_later_than_the_latest(tmp_path: Path) -> None:
+    tree = build(tmp_path, archive(tmp_path / "a.tar", member("new", mtime=LATEST + 1), member("old", mtime=3)))
+    new, old = at(tree, "new"), at(tree, "old")
+    assert isinstance(new, RegularFile)
+    assert isinstance(old, RegularFile)
+    assert (new.mtime_s, old.mtime_s) == (LATEST, 3)
+
+
+def test_a_directory_left_out_takes_its_content_along_but_what_is_kept(tmp_path: Path) -> None:
+    tar = archive(
+        tmp_path / "a.tar",
+        *(folder(name) for name in ("doc", "doc/a", "doc/a/more", "doc/b")),
+        *(member(name, b"text") for name in ("doc/a/copyright", "doc/a/readme", "doc/a/more/x", "doc/b/readme", "x")),
+    )
+    assert paths(build(tmp_path, tar, leave_out=("/doc",), keep=("/doc/*/copyright",))) == {
+        *("/", "/doc", "/doc/a", "/doc/a/copyright", "/x")
+    }
+
+
+def test_what_is_left_out_leaves_no_object(tmp_path: Path) -> None:
+    build(tmp_path, archive(tmp_path / "a.tar", member("doc", b"d" * 100)), leave_out=("/doc",))
+    assert list(ObjectStore(tmp_path / "objects").digests()) == []
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_a_folder_belongs_to_root_whoever_checked_it_out(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        top = tmp_path / "rootfs"
+        (top / "etc").mkdir(parents=True)
+        (top / "etc/tool").write_text("#!/bin/sh\n")
+        (top / "etc/tool").chmod(0o700)
+        (top / "etc/conf").write_text("")
+        (top / "etc/link").symlink_to("/dev/null")
+    finally:
+        os.umask(before)
+    dump = images.to_dump(build(tmp_path, None, top)).decode()
+    kinds = {line.split()[0]: line.split()[2:6] + line.split()[7:8] for line in dump.splitlines()}
+    assert kinds["/etc"] == ["40755", "2", "0", "0", f"{LATEST}.0"]
+    assert kinds["/etc/tool"] == ["100755", "1", "0", "0", f"{LATEST}.0"]
+    assert kinds["/etc/conf"] == ["100644", "1", "0", "0", f"{LATEST}.0"]
+    assert kinds["/etc/link"] == ["120777", "1", "0", "0", f"{LATEST}.0"]
+
+
+def test_a_folder_replaces_files_and_keeps_the_directories_of_the_archive(tmp_path: Path) -> None:
+    tar = archive(
+        tmp_path / "a.tar", folder("etc", mode=0o700, uid=9), member("etc/motd", b"old"), member("etc/host", b"h")
+    )
+    top = tmp_path / "rootfs/etc"
+    top.mkdir(parents=True)
+    (top / "motd").write_text("new")
+    tree = build(tmp_path, tar, tmp_path / "rootfs")
+    etc, motd = at(tree, "etc"), at(tree, "etc/motd")
+    assert isinstance(etc, Directory)
+    assert (etc.mode, etc.uid, sorted(etc.entries)) == (0o700, 9, [b"host", b"motd"])
+    assert isinstance(motd, RegularFile)
+    assert motd.content == b"new"
+
+
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        ([member("null", type=tarfile.CHRTYPE)], "image.tree.type"),
+        ([member("pipe", type=tarfile.FIFOTYPE)], "image.tree.type"),
+        ([member("file", b"x"), member("file/below", b"x")], "image.tree.through"),
+    ],
+)
+def test_what_a_root_is_not_made_of_is_refused(
+    tmp_path: Path, members: list[tuple[tarfile.TarInfo, bytes]], code: str
+) -> None:
+    with pytest.raises(DataError) as refused:
+        build(tmp_path, archive(tmp_path / "a.tar", *members))
+    assert refused.value.code == code
