@@ -32,7 +32,7 @@ fuzz:
 
 powercut:
 	@.ci/setup test
-	@POWERNODE_POWER_CUTS=$${POWER_CUTS:-20} $(PYTHON) -m pytest tests/vm/test_power_cut_vm.py
+	@POWERNODE_POWER_CUTS=$${POWER_CUTS:-20} $(PYTHON) -m pytest tests/vm/test_power_cut_vm.py tests/vm/test_first_boot_cut_vm.py
 
 bench:
 	@.ci/setup test
