@@ -15,6 +15,7 @@ import os
 import platform
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -22,12 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from powernode.base.errors import PowernodeError
-from powernode.image import board, guest, lock, qemu, variants
+from powernode.image import board, guest, lock, qemu, systembase, variants
 from powernode.image.apt import PrivateApt
 from powernode.image.build import Sources, build
 from powernode.image.inputs import Inputs
-from powernode.image.modules import Facts, Module, from_tree, write
+from powernode.image.modules import Facts, Module, from_tree, read, write
 from powernode.image.packages import resolve
+from powernode.image.plan import digest_of_files
 from powernode.image.request import Options, make
 from support.debian import CACHE, CHECKOUT
 
@@ -89,21 +91,37 @@ def tiny_module(folder: Path, arch: str, *, name: str = "tiny", init: str = _INI
     tree = folder / f"{name}-tree"
     for path in ("usr/bin", "usr/sbin", "usr/lib", "data", "dev", "proc", "sys", "run", "var", "etc", "tmp", "persist"):
         (tree / path).mkdir(parents=True)
-    for path, target in {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib"}.items():
-        (tree / path).symlink_to(target)
+    for link in ("bin", "sbin", "lib"):
+        (tree / link).symlink_to(f"usr/{link}")
     shutil.copy(Inputs(locked(arch), CACHE).tree("busybox-static") / "usr/bin/busybox", tree / "usr/bin/busybox")
     (tree / "usr/sbin/init").write_text(init)
     (tree / "usr/sbin/init").chmod(0o755)
     for number in range(files):
         (tree / f"data/{number:03}").write_bytes(f"{name} file {number}\n".encode() * 1500)
-    for path in (tree, *tree.rglob("*")):
-        os.utime(path, (0, 0), follow_symlinks=False)
+    for each in (tree, *tree.rglob("*")):
+        os.utime(each, (0, 0), follow_symlinks=False)
     facts = Facts(name=name, version="1", architecture=arch, effective_priority=1000)
     return write(folder / name, facts, from_tree(tree))
 
 
 def panicking_module(folder: Path, arch: str) -> Module:
     return tiny_module(folder, arch, name="panics", init=_PANICS, files=1)
+
+
+def system_base(arch: str) -> Module:
+    """The base system of the examples."""
+    recipe = CHECKOUT / "examples/modules/system-base"
+    inputs = digest_of_files(CHECKOUT, [path for path in recipe.rglob("*") if path.is_file()])
+    folder = CACHE / "bases" / f"{arch}-{locked(arch).digest[:16]}-{inputs[:16]}"
+    if not folder.exists():
+        debs = [Inputs(locked(arch), CACHE).deb(item.name) for item in locked(arch).group("system-base")]
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            made = Path(scratch) / "made"
+            read_recipe = systembase.read_recipe(recipe)
+            systembase.build(read_recipe, debs, arch=arch, directory=made, scratch=Path(scratch), options=[])
+            made.rename(folder)
+    return read(folder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,23 +1,22 @@
 # SPDX-License-Identifier: MIT
 """Whatever was changed on the disk while the machine was off: what it refuses, with which code, and what it still runs.
 
-The table of docs/boot.md, a row each. Two preflights: `stamped` leaves files to the kernel, which refuses them when they
-are read; `full` proves every object at every boot and refuses the set.
+The table of docs/boot.md, a row each. Two preflights: `stamped` leaves files to the kernel, which refuses them when
+they are read; `full` proves every object at every boot and refuses the set.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from powernode.base.digest import Digest
-from powernode.composefs import image as images
 from powernode.composefs.store import object_path
 from powernode.image.modules import Module, Root, merge_root
-from powernode.image.persistdisk import Link, node_files
+from powernode.image.persistdisk import node_files
 from powernode.image.persistdisk import write as write_disk
 from powernode.image.qemu import Disk, copy_disk
 from powernode.image.request import Options
@@ -183,13 +182,9 @@ def test_wrong_digest_on_the_command_line(fleet: Fleet, disk: DiskEditor) -> Non
 
 
 def stage(disk: DiskEditor, envelope: bytes) -> None:
+    """As an update would leave it."""
     name = f"{hashlib.sha256(envelope).hexdigest()}.json"
-    if "sets" not in disk.names(HOME):
-        disk._debugfs(f"mkdir /{HOME}/sets", write=True)
-    disk._debugfs(f"rm /{HOME}/sets/{name}", write=True) if name in disk.names(f"{HOME}/sets") else None
-    with open(disk.path.with_name("envelope"), "wb") as file:
-        file.write(envelope)
-    disk._debugfs(f"write {disk.path.with_name('envelope')} /{HOME}/sets/{name}", write=True)
+    disk.write(f"{HOME}/sets/{name}", envelope)
     disk.symlink(f"{HOME}/sets/pending", name)
 
 
@@ -218,8 +213,6 @@ def test_pending_set_that_panics(fleet: Fleet, disk: DiskEditor) -> None:
 
 
 def _unsigned(envelope: bytes) -> bytes:
-    import json
-
     document = json.loads(envelope)
     document["signatures"] = []
     return json.dumps(document).encode()

@@ -29,12 +29,13 @@ from powernode.linux.cmdline import parse as parse_cmdline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from powernode.agent.identity.surroundings import BootPartition
     from powernode.agent.paths import Paths, StorePaths
     from powernode.agent.report import Report
     from powernode.base.canonical import Json
+    from powernode.trust.keys import PublicKey
     from powernode.wire.bootset import BootSet
 
 __all__ = ["KNOWN_KEYS", "Clocks", "Situation", "admitted", "as_refusal", "in_integers", "store_of"]
@@ -119,18 +120,26 @@ class Situation:
 
     def gate(self, instance: str | None, *, not_before: int) -> Gate:
         """`not_before` is when persist was last written to: a clock behind that is wrong."""
-        from powernode.trust.keys import load_public_keys
-
         pinned = self.cmdline.get("powernode.root_digest")
         now = int(self._clocks.wall())
         self._report.facts["clock"] = {"now_s": now, "not_before_s": not_before, "pinned_root": pinned}
         return Gate(
-            keys=load_public_keys(read_optional(self._paths.fleet_root, _KEYS_MAX_BYTES) or b""),
+            keys=self._keys(),
             instance=instance,
             now=now,
             not_before=not_before,
             root_digest=None if pinned is None else Digest.parse(pinned),
         )
+
+    def _keys(self) -> Sequence[PublicKey]:
+        """The fleet's keys; without them only the base can boot."""
+        from powernode.trust.keys import load_public_keys
+
+        try:
+            return load_public_keys(read_optional(self._paths.fleet_root, _KEYS_MAX_BYTES) or b"")
+        except PowernodeError as error:
+            self._report.refuse("keys", error)
+            return ()
 
     def choose(self, sets: SetStore, base: bytes | None) -> Choice:
         pending, attempts = self._pending(sets)

@@ -45,6 +45,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
         "bootable images from pinned packages",
         {
             "build": "build boot images from pinned packages",
+            "base": "build a base system from a recipe and pinned packages",
             "plan": "print what a build would do, and its digest",
             "verify": "build again and name the first byte that differs",
             "boot": "start an image in QEMU and watch its console",

@@ -35,7 +35,7 @@ from powernode.image.lock import ARCHITECTURES
 from powernode.manifest.globs import compile_globs
 
 __all__ = ["DOCUMENT", "IMAGE", "MIN_VERSION", "OBJECTS", "Facts", "Fill", "Module", "Root", "from_tree", "merge_root"]
-__all__ += ["read", "write"]
+__all__ += ["read", "refuse_existing", "write"]
 
 DOCUMENT, IMAGE, OBJECTS = "module.json", "image.erofs", "objects"
 MIN_VERSION = 1
@@ -100,10 +100,8 @@ def from_tree(tree: Path) -> Fill:
 def write(directory: Path, facts: Facts, fill: Fill) -> Module:
     """A new module directory; nothing is left of one that could not be made."""
     _check(facts)
-    try:
-        directory.mkdir(parents=True)
-    except FileExistsError:
-        raise OperatorError(f"{_CODE}.exists", f"{directory} is there already", hint="remove it first") from None
+    refuse_existing(directory)
+    directory.mkdir(parents=True)
     try:
         store = ObjectStore.create(directory / OBJECTS, digest_fd=lambda fd: verity.digest_fd(fd).value)
         image = fill(store)
@@ -116,6 +114,12 @@ def write(directory: Path, facts: Facts, fill: Fill) -> Module:
         shutil.rmtree(directory, ignore_errors=True)
         raise
     return Module(directory=directory, facts=facts, digest=digest)
+
+
+def refuse_existing(directory: Path) -> None:
+    """For work that takes long and ends with `write`."""
+    if directory.exists():
+        raise OperatorError(f"{_CODE}.exists", f"{directory} is there already", hint="remove it first")
 
 
 def read(directory: Path) -> Module:

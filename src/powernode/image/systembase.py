@@ -105,6 +105,7 @@ def build(
 ) -> modules.Module:
     """The module in `directory`, which must not be there yet; `debs` have been checked against the lock."""
     wanted = recipe.wanted(options)
+    modules.refuse_existing(directory)
     binfmt.ensure(arch)
     latest_s = newest(debs)
     with tempfile.TemporaryDirectory(prefix="powernode-base-", dir=scratch) as text:
