@@ -345,6 +345,17 @@ def test_without_a_key_no_set_is_believed_but_the_base(node: Node) -> None:
     assert (node.document["root"]["kind"], node.document["root"]["set"]) == ("base", base)
 
 
+def test_with_damaged_keys_too(node: Node) -> None:
+    node.write("etc/powernode/fleet-root.pem", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")
+    root = node.root_image()
+    node.good(node.boot_set(root))
+    node.base(node.boot_set(root, serial=0))
+    assert node.boot().kind == "booted"
+    assert [what for what, _ in node.codes()] == ["keys", "good"]
+    assert node.codes()[0][1].startswith("trust.")
+    assert node.document["root"]["kind"] == "base"
+
+
 def test_the_digest_on_the_command_line_decides(node: Node) -> None:
     old, new = node.root_image("old"), node.root_image("new")
     node.good(node.boot_set(old))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -161,3 +162,19 @@ def test_a_forgotten_interpreter_is_registered(tmp_path: Path) -> None:
     (tmp_path / "qemu-aarch64").write_text("disabled\n")
     binfmt.ensure("arm64", kernel=tmp_path, packaged=tmp_path, machine="x86_64")
     assert (tmp_path / "register").read_text() == ":qemu-aarch64:M::x:y:/usr/bin/qemu:F"
+
+
+def test_a_module_that_is_there_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError) as refused:
+        systembase.build(systembase.read_recipe(BASE), [], arch="amd64", directory=tmp_path, scratch=tmp_path)
+    assert refused.value.code == "image.module.exists"
+
+
+def test_name_servers_are_taken_from_the_state_of_networkd(tmp_path: Path) -> None:
+    state, result = tmp_path / "state", tmp_path / "run/resolv.conf"
+    command = ["sh", str(BASE / "rootfs/usr/lib/powernode/resolv-conf"), str(state), str(result)]
+    subprocess.run(command, check=True)
+    assert not result.exists()
+    state.write_text("# private\nOPER_STATE=routable\nDNS=10.0.2.3 fe80::1%2#name\nDOMAINS=a.example b.example\n")
+    subprocess.run(command, check=True)
+    assert result.read_text() == "nameserver 10.0.2.3\nnameserver fe80::1%2\nsearch a.example b.example\n"
