@@ -16,7 +16,7 @@ help:
 
 demo:
 	@.ci/setup demo
-	@$(PYTHON) examples/demo.py
+	@$(PYTHON) examples/demo
 
 test:
 	@.ci/setup test

@@ -25,11 +25,17 @@ def run(title: str, command: list[str], **environment: str) -> None:
         sys.exit(status)
 
 
+def _others() -> list[str]:
+    folders = {path.parent.relative_to(ROOT).parts[1] for path in (ROOT / "tests").glob("*/**/test_*.py")}
+    return [f"tests/{name}" for name in sorted(folders - {"vm"})]
+
+
 def main() -> None:
-    pytest = [sys.executable, "-m", "pytest", "-rs", *sys.argv[1:]]
+    # A process for each core. Booted machines come first: they take longest, and the short tests fill the gaps.
+    pytest = [sys.executable, "-m", "pytest", "-rs", "--numprocesses=auto", "--dist=loadfile", *sys.argv[1:]]
     run("checks", [sys.executable, "tests/check.py"])
     run("without the C library", [*pytest, *PURE], POWERNODE_NATIVE="off")
-    run("with the C library", pytest, POWERNODE_NATIVE="require")
+    run("with the C library", [*pytest, "tests/vm", *_others()], POWERNODE_NATIVE="require")
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "plan": "print what a build would do, and its digest",
             "verify": "build again and name the first byte that differs",
             "boot": "start an image in QEMU and watch its console",
+            "fetch": "download what the lock pins",
             "lock": "pin the packages to what the archive has now",
         },
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 
-from powernode.cli.image.options import BUILD_OPTIONS
+from powernode.cli.image.options import CONTENT_OPTIONS, TARGET_OPTIONS
 from powernode.cli.options import Arguments, Command, Option
 
 COMMAND = Command(
@@ -14,7 +14,8 @@ COMMAND = Command(
     "Builds boot images from the packages of the lock, for any architecture, without emulation. The same plan gives "
     "the same bytes everywhere.",
     options=(
-        *BUILD_OPTIONS,
+        *TARGET_OPTIONS,
+        *CONTENT_OPTIONS,
         Option("--out", "DIR", "where VARIANT/ARCH/ is written (default: initramfs/images in the checkout)"),
         Option("--json", None, "one JSON object for machines"),
     ),
@@ -25,17 +26,21 @@ COMMAND = Command(
 
 def run(arguments: Arguments) -> int:
     import json
+    import os
     from time import monotonic
 
-    from powernode.cli.image.options import folder, plans, sources
+    from powernode.cli.image.options import folder, work
     from powernode.image.build import build
+    from powernode.image.inputs import default_cache
     from powernode.image.manifest import MANIFEST
 
     built = []
-    for plan in plans(arguments):
+    wanted = work(arguments)
+    cache = default_cache(os.environ)
+    for plan in wanted.plans:
         out = folder(arguments.out, plan.variant, plan.arch)
         before = monotonic()
-        build(plan, sources(arguments), out, report=lambda text: print(f"  {text}", file=sys.stderr))
+        build(plan, wanted.sources(cache), out, report=lambda text: print(f"  {text}", file=sys.stderr))
         document = json.loads((out / MANIFEST).read_text())
         built.append({"folder": str(out), **document})
         if not arguments.json:

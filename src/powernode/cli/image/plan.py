@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from powernode.cli.image.options import BUILD_OPTIONS
+from powernode.cli.image.options import CONTENT_OPTIONS, TARGET_OPTIONS
 from powernode.cli.options import Arguments, Command, Option
 
 COMMAND = Command(
@@ -11,16 +11,16 @@ COMMAND = Command(
     "",
     "Prints what `image build` would do: every input by version and digest, every step, and one digest for all of it. "
     "Downloads and builds nothing.",
-    options=(*BUILD_OPTIONS, Option("--json", None, "one JSON object for machines")),
+    options=(*TARGET_OPTIONS, *CONTENT_OPTIONS, Option("--json", None, "one JSON object for machines")),
     example="powernode image plan --arch arm64 --variant kernel-initrd",
     most=0,
 )
 
 
 def run(arguments: Arguments) -> int:
-    from powernode.cli.image.options import plans
+    from powernode.cli.image.options import work
 
-    found = plans(arguments)
+    found = work(arguments).plans
     if arguments.json:
         import json
 

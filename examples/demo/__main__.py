@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+"""`make demo`: the main things powernode can do today, with their real output.
+
+Prints what it runs, what came out and how long it took. Peers that are not installed are named and left out.
+"""
+
+from __future__ import annotations
+
+import os
+
+from boot import show_boot
+from digests import show_digests
+from shell import ROOT
+
+if __name__ == "__main__":
+    show_digests()
+    os.chdir(ROOT)
+    for arch in ("amd64", "arm64"):
+        show_boot(arch)
