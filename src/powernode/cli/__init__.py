@@ -41,6 +41,12 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "gc": "remove objects no image needs",
         },
     ),
+    "keys": (
+        "signing keys",
+        {
+            "new": "make a signing key",
+        },
+    ),
     "image": (
         "bootable images from pinned packages",
         {
@@ -49,6 +55,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "plan": "print what a build would do, and its digest",
             "verify": "build again and name the first byte that differs",
             "boot": "start an image in QEMU and watch its console",
+            "set": "sign a boot set for a node",
             "fetch": "download what the lock pins",
             "lock": "pin the packages to what the archive has now",
         },

@@ -61,7 +61,7 @@ class Arguments:
 
 
 class Command:
-    __slots__ = ("example", "least", "most", "name", "operands", "options", "summary")
+    __slots__ = ("example", "full_name", "least", "most", "name", "operands", "options", "summary")
 
     def __init__(
         self,
@@ -73,8 +73,10 @@ class Command:
         example: str,
         least: int = 0,
         most: int | None = None,
+        program: str = "powernode",
     ) -> None:
         self.name = name
+        self.full_name = f"{program} {name}"
         self.operands = operands
         self.summary = summary
         self.options = options
@@ -99,9 +101,9 @@ class Command:
         if len(operands) < self.least or (self.most is not None and len(operands) > self.most):
             raise OperatorError(
                 "cli.operands",
-                f"`powernode {self.name}` got {len(operands)} operand(s)",
+                f"`{self.full_name}` got {len(operands)} operand(s)",
                 expected=self.operands or "none",
-                hint=f"powernode {self.name} --help",
+                hint=f"{self.full_name} --help",
             )
         return Arguments(values, operands)
 
@@ -113,7 +115,7 @@ class Command:
         if option.metavar is None:
             if equals:
                 raise OperatorError(
-                    "cli.option", f"{name} takes no value", found=word, hint=f"powernode {self.name} --help"
+                    "cli.option", f"{name} takes no value", found=word, hint=f"{self.full_name} --help"
                 )
             values[option.key] = True
             return
@@ -135,8 +137,8 @@ class Command:
         from difflib import get_close_matches
 
         near = get_close_matches(name, [option.name for option in self.options], 1)
-        hint = f"did you mean {near[0]}?" if near else f"powernode {self.name} --help"
-        return OperatorError("cli.option", f"`powernode {self.name}` has no option {name}", hint=hint)
+        hint = f"did you mean {near[0]}?" if near else f"{self.full_name} --help"
+        return OperatorError("cli.option", f"`{self.full_name}` has no option {name}", hint=hint)
 
     def help_text(self) -> str:
         from textwrap import fill
@@ -149,7 +151,7 @@ class Command:
             for option in self.options
         ]
         width = max((len(left) for left, _ in rows), default=0) + 2
-        lines = [f"usage: powernode {self.name} [options] {self.operands}".rstrip(), "", fill(self.summary, 100)]
+        lines = [f"usage: {self.full_name} [options] {self.operands}".rstrip(), "", fill(self.summary, 100)]
         if rows:
             lines += ["", "options:"]
             lines += [

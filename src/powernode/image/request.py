@@ -18,18 +18,19 @@ from powernode.base.canonical import decode, encode
 from powernode.base.errors import DataError, OperatorError
 from powernode.image import board
 from powernode.image.modules import ANY_ARCHITECTURE, Module, Root, merge_root, read
+from powernode.image.sets import describe
 from powernode.wire import bootset, nodeconfig
-from powernode.wire.bootset import BootSet, ModuleRef, RootPolicy
 
 if TYPE_CHECKING:
     from powernode.base.canonical import Json
 
-__all__ = ["CHECKOUT", "Options", "Request", "make"]
+__all__ = ["CHECKOUT", "Options", "Request", "make", "read_given"]
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 """Where the sources of an initramfs are: its init, its lists of kernel modules, the C library."""
 
 _MAX_BYTES = 1 << 20
+_MAX_ROOM_MIB = 16 << 10  # of inode tables alone that is half a gigabyte; a node grows the filesystem to its disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,13 @@ class Request:
 
 def make(options: Options, checkout: Path = CHECKOUT) -> Request:
     target = board.read(checkout / "board", options.board).target(options.arch)
+    if options.room_mib > _MAX_ROOM_MIB:
+        raise OperatorError(
+            "image.request.room",
+            "that is too much room for a disk that grows by itself",
+            expected=f"at most {_MAX_ROOM_MIB} MiB",
+            found=f"{options.room_mib} MiB",
+        )
     found = tuple(read(path) for path in options.modules)
     for module in found:
         if module.facts.architecture not in (options.arch, ANY_ARCHITECTURE):
@@ -82,36 +90,41 @@ def make(options: Options, checkout: Path = CHECKOUT) -> Request:
         root=root,
         base_set=_base_set(found, root, options.policy) if root else None,
         config=_config(options),
-        fleet_root=options.fleet_root.read_bytes() if options.fleet_root else b"",
+        fleet_root=read_given(options.fleet_root, "--fleet-root") if options.fleet_root else b"",
         room_mib=options.room_mib,
     )
 
 
+def read_given(path: Path, option: str) -> bytes:
+    """A file that somebody named."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise OperatorError(
+            "image.request.file", f"the file for {option} cannot be read", found=f"{path}: {error.strerror}"
+        ) from error
+
+
 def _base_set(found: tuple[Module, ...], root: Root, policy: str) -> bytes:
-    ordered = sorted(found, key=lambda module: (module.facts.effective_priority, module.facts.name))
-    return bootset.encode(
-        BootSet(
-            serial=0,
-            instance=bootset.ANY_INSTANCE,
-            not_after=None,
-            root_digest=root.digest,
-            root_policy=RootPolicy(policy),
-            modules=tuple(
-                ModuleRef(name=module.facts.name, version=module.facts.version, digest=module.digest)
-                for module in ordered
-            ),
-        )
-    )
+    return bootset.encode(describe(found, root, serial=0, instance=bootset.ANY_INSTANCE, not_after=None, policy=policy))
 
 
 def _config(options: Options) -> dict[str, Json]:
     document: dict[str, Json] = {}
     if options.config:
         what = str(options.config)
-        data = decode(options.config.read_bytes(), what=what, max_bytes=_MAX_BYTES)
+        data = decode(read_given(options.config, "--config"), what=what, max_bytes=_MAX_BYTES)
         if not isinstance(data, dict):
             raise DataError("image.request.config", f"{what} holds no object", expected='{"recovery":{"seconds":10}}')
         document.update(data)
-    document = {"version": 1, **document, "arch": options.arch, "board": options.board}
+    for name, value in (("arch", options.arch), ("board", options.board)):
+        if document.setdefault(name, value) != value:
+            raise OperatorError(
+                "image.request.config",
+                f"{options.config} is for another {name}",
+                expected=value,
+                found=repr(document[name])[:80],
+            )
+    document.setdefault("version", 1)
     nodeconfig.parse(encode(document))
     return document

@@ -17,7 +17,7 @@ from powernode.cli.agent import DISABLED, NOTHING_TO_BOOT
 from powernode.cli.options import Arguments, Command, Option
 
 COMMAND = Command(
-    "agent boot",
+    "boot",
     "",
     "Finds persist and this machine's identity, chooses a boot set, verifies and seals it, and mounts it at /sysroot. "
     "With nothing it may boot it shows why on every console and restarts the machine.",
@@ -29,6 +29,7 @@ COMMAND = Command(
     ),
     example="powernode-agent boot --dry-run\npowernode: plan: good 53cf8…: root sha256:ab12… policy=ro, stamped",
     most=0,
+    program="powernode-agent",
 )
 
 

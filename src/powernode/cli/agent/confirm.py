@@ -8,7 +8,7 @@ from powernode.agent.paths import Paths
 from powernode.cli.options import Arguments, Command, Option
 
 COMMAND = Command(
-    "agent confirm",
+    "confirm",
     "",
     "Says that this boot is a good one: the set that is running becomes the last known good one.",
     options=(
@@ -17,6 +17,7 @@ COMMAND = Command(
     ),
     example="powernode-agent confirm\n53cf8… is the last known good set",
     most=0,
+    program="powernode-agent",
 )
 
 

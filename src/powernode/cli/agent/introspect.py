@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from powernode.base.canonical import Json
 
 COMMAND = Command(
-    "agent introspect",
+    "introspect",
     "",
     "Prints everything this node knows about itself, each value with the place it comes from. Secrets are redacted.",
     options=(
@@ -23,6 +23,7 @@ COMMAND = Command(
     ),
     example="powernode-agent introspect --json",
     most=0,
+    program="powernode-agent",
 )
 
 

@@ -12,7 +12,7 @@ from powernode.agent.sets import GOOD, PENDING, SetStore
 from powernode.cli.options import Arguments, Command, Option
 
 COMMAND = Command(
-    "agent sets",
+    "sets",
     "[FILE]",
     "Shows which boot set is the last known good one and which is pending. With a FILE, a signed set, makes that the "
     "pending one, if this node would accept it.",
@@ -22,6 +22,7 @@ COMMAND = Command(
     ),
     example="powernode-agent sets new-set.json\ngood: 53cf8…\npending: ab12…, tried 0 times",
     most=1,
+    program="powernode-agent",
 )
 
 
