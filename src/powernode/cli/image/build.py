@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from powernode.cli.image.options import CONTENT_OPTIONS, TARGET_OPTIONS
 from powernode.cli.options import Arguments, Command, Option
@@ -44,14 +45,16 @@ def run(arguments: Arguments) -> int:
         document = json.loads((out / MANIFEST).read_text())
         built.append({"folder": str(out), **document})
         if not arguments.json:
-            _print(plan.variant, plan.arch, str(out), document["artifacts"], monotonic() - before)
+            _print(plan.variant, plan.arch, str(out), document, monotonic() - before)
     if arguments.json:
         print(json.dumps({"images": built}))
     return 0
 
 
-def _print(variant: str, arch: str, out: str, artifacts: list[dict[str, object]], seconds: float) -> None:
+def _print(variant: str, arch: str, out: str, document: dict[str, Any], seconds: float) -> None:
     print(f"{variant} for {arch} in {seconds:.1f} s: {out}")
-    for item in artifacts:
-        size = int(str(item["size_bytes"])) / 1e6
-        print(f"  {item['name']!s:20} {size:8.1f} MB  sha256:{item['sha256']}")
+    for item in document["artifacts"]:
+        print(f"  {item['name']:20} {item['size_bytes'] / 1e6:8.2f} MB  sha256:{item['sha256']}")
+    print("in the initramfs, as compressed there and as unpacked:")
+    for name, size in document["components"].items():
+        print(f"  {name:20} {size['packed_bytes'] / 1e6:8.2f} MB  {size['bytes'] / 1e6:6.2f} MB")
