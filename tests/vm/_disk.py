@@ -55,6 +55,30 @@ class DiskEditor:
     def symlink(self, path: str, target: str) -> None:
         self._debugfs(f"symlink /{path} {target}", write=True)
 
+    def folders(self, path: str) -> None:
+        """A directory with its parents."""
+        done = ""
+        for name in path.split("/"):
+            if name not in self.names(done):
+                self._debugfs(f"mkdir /{done}/{name}", write=True)
+            done = f"{done}/{name}".strip("/")
+
+    def node(self, path: str, kind: str) -> None:
+        """`p` for a FIFO, `c MAJOR MINOR` for a device."""
+        folder, _, name = path.rpartition("/")
+        with tempfile.NamedTemporaryFile("w") as script:
+            script.write(f"cd /{folder}\nmknod {name} {kind}\n")
+            script.flush()
+            subprocess.run(["debugfs", "-w", "-f", script.name, str(self.path)], capture_output=True, check=True)
+        assert name in self.names(folder)
+
+    def attribute(self, path: str, name: str, value: str) -> None:
+        self._debugfs(f"ea_set /{path} {name} {value}", write=True)
+
+    def mode(self, path: str, mode: int) -> None:
+        """File type and permissions."""
+        self._debugfs(f"set_inode_field /{path} mode 0{mode:o}", write=True)
+
     def flip(self, path: str, *, offset: int) -> None:
         """One bit of a file's data, on the disk itself: the filesystem has not noticed."""
         block = int(re.findall(r"^(\d+)$", self._debugfs(f"bmap /{path} {offset // _BLOCK}"), re.M)[0])

@@ -86,7 +86,15 @@ def kernel_initrd(options: Options) -> Path:
     return folder
 
 
-def tiny_module(folder: Path, arch: str, *, name: str = "tiny", init: str = _INIT, files: int = 6) -> Module:
+def tiny_module(
+    folder: Path,
+    arch: str,
+    *,
+    name: str = "tiny",
+    init: str = _INIT,
+    files: int = 6,
+    more: Mapping[str, bytes] | None = None,
+) -> Module:
     """A module with busybox, an init that says what it sees, and some files to damage."""
     tree = folder / f"{name}-tree"
     for path in ("usr/bin", "usr/sbin", "usr/lib", "data", "dev", "proc", "sys", "run", "var", "etc", "tmp", "persist"):
@@ -98,6 +106,9 @@ def tiny_module(folder: Path, arch: str, *, name: str = "tiny", init: str = _INI
     (tree / "usr/sbin/init").chmod(0o755)
     for number in range(files):
         (tree / f"data/{number:03}").write_bytes(f"{name} file {number}\n".encode() * 1500)
+    for inside, data in (more or {}).items():
+        (tree / inside).parent.mkdir(parents=True, exist_ok=True)
+        (tree / inside).write_bytes(data)
     for each in (tree, *tree.rglob("*")):
         os.utime(each, (0, 0), follow_symlinks=False)
     facts = Facts(name=name, version="1", architecture=arch, effective_priority=1000)

@@ -17,6 +17,8 @@ MODULES = ("virtio_blk", "loop", "erofs", "overlay")
 IMPORTS = (
     *("array", "concurrent.futures.thread", "gzip", "hashlib", "json", "subprocess"),
     *("powernode.composefs.mount", "powernode.composefs.store"),
+    # what these import only when it is needed
+    *("dataclasses", "powernode.composefs._object_check", "powernode.composefs._object_gc"),
 )
 
 

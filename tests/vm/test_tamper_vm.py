@@ -131,11 +131,13 @@ def test_object_changed_in_place(fleet: Fleet, disk: DiskEditor) -> None:
     booted = start(fleet.stamped, disk)
     assert booted.results["refused:002"] == "Input/output error"
     assert [name for name in booted.results if name.startswith("refused:")] == ["refused:002"]
+    assert_nothing_runs(start(fleet.full, disk), "boot.object-unreadable")
 
 
 def test_first_program_changed_in_place(fleet: Fleet, disk: DiskEditor) -> None:
     disk.flip(fleet.init(), offset=0)
     assert_nothing_runs(start(fleet.stamped, disk), "boot.preflight-unreadable")
+    assert_nothing_runs(start(fleet.full, disk), "boot.object-unreadable")
 
 
 def test_object_swapped_for_another_of_the_same_size(fleet: Fleet, disk: DiskEditor) -> None:

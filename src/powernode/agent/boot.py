@@ -21,6 +21,7 @@ from powernode.agent.choose import Candidate
 from powernode.agent.config import read_optional
 from powernode.agent.handover import hand_over, mount_binds
 from powernode.agent.mounts import Mounts
+from powernode.agent.network import EarlyNetwork
 from powernode.agent.persist import Persist, open_persist
 from powernode.agent.preflight import preflight
 from powernode.agent.report import write
@@ -86,7 +87,8 @@ class Boot:
         self._persist = open_persist(
             situation.config.persist, paths, self._kernel, self._report, clock=clocks.monotonic, sleep=clocks.sleep
         )
-        instance = situation.identify(BootPartition(paths, self._kernel))
+        with EarlyNetwork(paths, clock=clocks.monotonic, sleep=clocks.sleep) as network:
+            instance = situation.identify(BootPartition(paths, self._kernel), network)
         gate = situation.gate(instance, not_before=self._persist.written_s)
         store = paths.baked_store if self._persist.kind == "none" else paths.store
         sets = SetStore(store.sets)
@@ -117,6 +119,11 @@ class Boot:
         persist = paths.persist if self._persist.kind == "ext4" else None
         root = assemble(boot_set, policy, Places(paths=paths, store=store, persist=persist), mounts, floor=config.floor)
         report.stage("mount", f"{root.level}, {len(root.modules)} modules, changes to {root.upper}, /var to {root.var}")
+        if root.upper == "persist":
+            report.warn(
+                "boot.unverified",
+                f"policy {policy}: the changes kept on persist are not verified and can replace every file of the root",
+            )
         files = preflight(paths.sysroot, arch=config.arch)
         report.stage("preflight", f"{len(files)} files")
         report.facts["binds"] = mount_binds(config.binds, paths, mounts, report)

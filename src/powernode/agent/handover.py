@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import os
 
-from powernode.agent.mounts import Mounts, make_folder
-from powernode.base.errors import MachineError, PowernodeError
+from powernode.agent.mounts import Mounts, make_folder, make_folder_in
+from powernode.base.errors import PowernodeError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,10 +34,11 @@ def mount_binds(binds: tuple[Bind, ...], paths: Paths, mounts: Mounts, report: R
     """Below /run they move along with it, everything else is mounted in the new root. What was mounted."""
     mounted: list[Json] = []
     for bind in binds:
-        target = paths.at(bind.target) if bind.target.startswith("/run/") else paths.sysroot + bind.target
+        root, inside = paths.sysroot, bind.target
+        if bind.target.startswith("/run/"):
+            root, inside = paths.at("/run"), bind.target.removeprefix("/run")
         try:
-            _check_inside(paths, bind, target)
-            make_folder(target)
+            target = make_folder_in(root, inside)
             mounts.host(bind.type, bind.tag, target, bind.options)
         except PowernodeError as error:
             report.warn("boot.bind", f"{bind.type} {bind.tag} is not at {bind.target}: {error}")
@@ -45,13 +46,6 @@ def mount_binds(binds: tuple[Bind, ...], paths: Paths, mounts: Mounts, report: R
             mounted.append({"type": bind.type, "tag": bind.tag, "target": bind.target})
             report.stage("bind", f"{bind.type} {bind.tag} at {bind.target}")
     return mounted
-
-
-def _check_inside(paths: Paths, bind: Bind, target: str) -> None:
-    """A symbolic link in the root must not lead a mount of the host's somewhere else."""
-    outer = paths.at("/run") if bind.target.startswith("/run/") else paths.sysroot
-    if os.path.realpath(target) != os.path.realpath(outer) + target.removeprefix(outer):
-        raise MachineError("boot.bind-target", f"{bind.target} leads somewhere else", found=os.path.realpath(target))
 
 
 def hand_over(paths: Paths, kernel: Kernel, mounts: Mounts, *, has_persist: bool, stay: bool) -> None:

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import os
 
-from powernode.base.errors import MachineError, PowernodeError
+from powernode.base.errors import DataError, MachineError, PowernodeError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from powernode.agent.outcome import ImageMount
     from powernode.agent.port import Kernel
 
-__all__ = ["Mounts", "make_folder"]
+__all__ = ["Mounts", "make_folder", "make_folder_in"]
 
 
 class Mounts:
@@ -59,6 +59,22 @@ class Mounts:
             except PowernodeError as error:
                 problems.append(error)
         return problems
+
+
+def make_folder_in(root: str, path: str) -> str:
+    """The folder `path` below `root`, made if it is not there; a symbolic link on the way is a refusal.
+
+    For folders on persist and in what has its upper layer there: whoever had the disk may have made them links, and a
+    mount that follows one hides a part of the verified root, or of the initramfs.
+    """
+    place = root + path
+    found = os.path.realpath(place)
+    if found != os.path.realpath(root) + path:
+        raise DataError(
+            "boot.link", f"{path} leads somewhere else", expected="directories, no links", found=repr(found)
+        )
+    make_folder(place)
+    return place
 
 
 def make_folder(path: str) -> None:

@@ -2,7 +2,8 @@
 """What happened during a boot, for the console, for /run/powernode/boot.json and for the recovery screen.
 
 Invariants: times are whole milliseconds since the kernel started, from the clock that was handed in; the document is
-canonical JSON and holds no secret; what is said on the console is in the document as well.
+canonical JSON and holds no secret; what is said on the console is in the document as well, and has no control
+characters.
 
 Out of scope: where the console is, who reads the document (`introspect`).
 
@@ -45,20 +46,23 @@ class Report:
 
     def stage(self, name: str, message: str) -> None:
         """A stage has ended like this."""
+        message = printable(message)
         self._stages.append({"name": name, "at_ms": self._now_ms(), "message": message})
         self._say(f"powernode: {name}: {message}")
 
     def warn(self, code: str, message: str) -> None:
         """Something an operator should know that does not stop the boot."""
+        message = printable(message)
         self._warnings.append({"code": code, "message": message, "at_ms": self._now_ms()})
         self._say(f"powernode: WARNING: {code}: {message}")
 
     def refuse(self, what: str, error: PowernodeError, *, set_id: str = "") -> None:
         """`what` cannot be used: persist, or a candidate."""
-        self.refusals.append({"what": what, "set": set_id, **error.as_dict()})
-        self._say(f"powernode: refused {what}: {error.code}: {error.message}")
-        if error.found is not None:
-            self._say(f"powernode:   found: {error.found}")
+        refusal = {name: printable(text) for name, text in error.as_dict().items()}
+        self.refusals.append({"what": what, "set": set_id, **refusal})
+        self._say(f"powernode: refused {what}: {error.code}: {refusal['message']}")
+        if "found" in refusal:
+            self._say(f"powernode:   found: {refusal['found']}")
 
     def tell(self, line: str) -> None:
         """A line for the console that repeats what the facts hold."""
@@ -96,6 +100,12 @@ def read(path: str) -> dict[str, Json] | None:
     return document if isinstance(document, dict) else None
 
 
+def printable(text: str) -> str:
+    """Names and messages come from disks and command lines: a terminal must not obey them, JSON must be able to hold
+    them."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
+
+
 def redacted(value: Json) -> Json:
     """The last guard: whoever put a secret under an honest name into the facts, it does not get out."""
     if isinstance(value, dict):
@@ -105,4 +115,6 @@ def redacted(value: Json) -> Json:
         }
     if isinstance(value, list):
         return [redacted(item) for item in value]
+    if isinstance(value, str) and "@" in value.partition("://")[2].partition("/")[0]:
+        return REDACTED  # a password may stand before the @
     return value

@@ -19,7 +19,7 @@ Out of scope: whether the set may run (`admit`), the state of its objects (`seal
 
 from __future__ import annotations
 
-from powernode.agent.mounts import Mounts, make_folder
+from powernode.agent.mounts import Mounts, make_folder, make_folder_in
 from powernode.agent.outcome import ImageMount
 from powernode.base.digest import Digest
 from powernode.base.errors import MachineError
@@ -83,8 +83,7 @@ def assemble(boot_set: BootSet, policy: str, places: Places, mounts: Mounts, *, 
     if var is not None:
         builder.image(digest, "/var", var, subtree="var")
     modules = []
-    make_folder(builder.below(_MODULES))
-    mounts.tmpfs(builder.below(_MODULES), size=_MODULES_SIZE)
+    mounts.tmpfs(make_folder_in(places.paths.sysroot, _MODULES), size=_MODULES_SIZE)
     for module in boot_set.modules:
         make_folder(builder.below(f"{_MODULES}/{module.name}"))
         modules.append((module.name, builder.image(module.digest, f"{_MODULES}/{module.name}", None)))
@@ -120,9 +119,9 @@ class _Builder:
                     expected="a persist filesystem",
                     hint="repair persist, or run a set with the policy ro or ephemeral",
                 )
-            return _layer(f"{persist}/root/{root_hex}"), None
+            return _layer(persist, f"/root/{root_hex}"), None
         upper = self._in_memory("root") if policy == "ephemeral" else None
-        var = self._in_memory("var") if persist is None else _layer(f"{persist}/var-upper")
+        var = self._in_memory("var") if persist is None else _layer(persist, "/var-upper")
         return upper, var
 
     def image(self, digest: Digest, target: str, upper: tuple[str, str] | None, *, subtree: str = "") -> str:
@@ -155,11 +154,8 @@ class _Builder:
             make_folder(scratch)
             self._mounts.tmpfs(scratch, size=_SCRATCH_SIZE)
             self._has_scratch = True
-        return _layer(f"{scratch}/{name}")
+        return _layer(scratch, f"/{name}")
 
 
-def _layer(folder: str) -> tuple[str, str]:
-    upper, work = f"{folder}/upper", f"{folder}/work"
-    make_folder(upper)
-    make_folder(work)
-    return upper, work
+def _layer(root: str, folder: str) -> tuple[str, str]:
+    return make_folder_in(root, f"{folder}/upper"), make_folder_in(root, f"{folder}/work")

@@ -26,6 +26,7 @@ from powernode.base.digest import Digest
 from powernode.base.durable import write_durably
 from powernode.base.errors import DataError, MachineError
 from powernode.base.values import Value
+from powernode.linux.files import read_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def prepare(images: Sequence[Digest], store: StorePaths, kernel: Kernel, *, floo
     wanted = list(dict.fromkeys(images))
     sealer = _Sealer(kernel, floor, full=full)
     names = [(os.path.basename(store.image(digest.hex)), digest.value) for digest in wanted]
+    for digest in wanted:
+        _check_size(store.image(digest.hex))
     sealer.prove("image", store.images, names)
     stamp = "".join(f"{digest.hex}\n" for digest in wanted).encode()
     stamp_path = store.stamp(wanted[0].hex)
@@ -135,12 +138,21 @@ def _objects_of(images: Sequence[Digest], store: StorePaths) -> dict[str, bytes]
     return dict(sorted(found.items()))
 
 
+def _check_size(path: str) -> None:
+    """Before it is hashed: a sparse file of terabytes in the place of an image would hold up the boot for hours."""
+    try:
+        size = os.lstat(path).st_size
+    except OSError:
+        return  # whoever opens it tells
+    if size > _IMAGE_MAX_BYTES:
+        raise DataError(
+            "boot.image-size", f"{path} is too large", expected=f"at most {_IMAGE_MAX_BYTES} bytes", found=f"{size}"
+        )
+
+
 def _image(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            # Proven before, so nobody makes it larger meanwhile; read(limit) would allocate the limit.
-            if os.fstat(file.fileno()).st_size > _IMAGE_MAX_BYTES:
-                raise DataError("boot.image-size", f"{path} is too large", expected=f"at most {_IMAGE_MAX_BYTES} bytes")
             return file.read()
     except OSError as error:
         raise DataError(
@@ -149,8 +161,8 @@ def _image(path: str) -> bytes:
 
 
 def _read(path: str, limit: int) -> bytes | None:
+    """A stamp; one that cannot be read says nothing."""
     try:
-        with open(path, "rb") as file:
-            return file.read(limit)
-    except FileNotFoundError:
+        return read_regular(path, limit)
+    except OSError:
         return None

@@ -20,6 +20,7 @@ import os
 from powernode.base.durable import remove_durably, replace_symlink, write_durably
 from powernode.base.errors import DataError, OperatorError
 from powernode.base.values import Value
+from powernode.linux.files import read_regular
 
 __all__ = ["MAX_BYTES", "SetStore", "Step", "plan_confirm", "plan_stage", "set_id_of"]
 
@@ -96,13 +97,12 @@ class SetStore:
         """The envelope, proven to be the one of this name."""
         path = f"{self.folder}/{set_id}{_SUFFIX}"
         try:
-            with open(path, "rb") as file:
-                data = file.read(MAX_BYTES + 1)
+            data = read_regular(path, MAX_BYTES + 1)
         except OSError as error:
             raise DataError(
                 "agent.sets.missing",
                 f"the set {set_id} cannot be read",
-                found=os.strerror(error.errno or 0),
+                found=error.strerror,
                 hint="stage it again",
             ) from error
         if len(data) > MAX_BYTES or set_id_of(data) != set_id:
@@ -119,10 +119,11 @@ class SetStore:
         """The set that attempts are recorded for, and how many; None if nothing is recorded."""
         path = f"{self.folder}/{ATTEMPTS}"
         try:
-            with open(path, "rb") as file:
-                data = file.read(256)
+            data = read_regular(path, 256)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise DataError("agent.sets.attempts", f"{path} cannot be read", found=error.strerror) from error
         words = data.decode("latin-1").split()
         if len(words) != 2 or not _is_set_id(words[0]) or not (words[1].isascii() and words[1].isdigit()):
             raise DataError("agent.sets.attempts", f"{path} is damaged", expected="HEX N", found=repr(data[:80]))

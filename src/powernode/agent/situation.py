@@ -31,7 +31,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from powernode.agent.identity.surroundings import BootPartition
+    from powernode.agent.identity.surroundings import BootPartition, Network
     from powernode.agent.paths import Paths, StorePaths
     from powernode.agent.report import Report
     from powernode.base.canonical import Json
@@ -93,14 +93,18 @@ class Situation:
         }
         self._report.stage("config", f"{config.board or 'no board'} {config.arch}, floor {config.floor}")
 
-    def identify(self, boot_partition: BootPartition | None) -> str | None:
+    def identify(self, boot_partition: BootPartition | None, network: Network | None = None) -> str | None:
         """The instance's UUID, if anybody tells. `boot_partition` reads files of the FAT partition."""
         from powernode.agent.identity.cascade import resolve
         from powernode.agent.identity.surroundings import Surroundings
 
         clocks = self._clocks
         around = Surroundings(
-            root=self._paths.at("/"), clock=clocks.monotonic, sleep=clocks.sleep, boot_partition=boot_partition
+            root=self._paths.at("/"),
+            clock=clocks.monotonic,
+            sleep=clocks.sleep,
+            network=network,
+            boot_partition=boot_partition,
         )
         try:
             resolution = resolve(around, order=self.config.identity_order, budget_s=dict(self.config.identity_budget_s))
@@ -119,7 +123,7 @@ class Situation:
         return identity.instance_uuid
 
     def gate(self, instance: str | None, *, not_before: int) -> Gate:
-        """`not_before` is when persist was last written to: a clock behind that is wrong."""
+        """`not_before` is when persist was last written to: it is later than that, whatever the clock says."""
         pinned = self.cmdline.get("powernode.root_digest")
         now = int(self._clocks.wall())
         self._report.facts["clock"] = {"now_s": now, "not_before_s": not_before, "pinned_root": pinned}

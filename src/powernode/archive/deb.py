@@ -16,6 +16,7 @@ Out of scope: maintainer scripts; signatures and digests (image.inputs checks th
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Generator
 from contextlib import closing
@@ -45,10 +46,15 @@ class Limits:
 def unpack(package: BinaryIO, folder: Path, limits: Limits | None = None) -> None:
     """The package's files below `folder`, which must exist and be empty."""
     limits = limits or Limits()
-    writer = _Writer(folder)
+    writer = _Writer(folder, limits.entries)
     with closing(_members(package, "data.tar", limits.total_bytes)) as stream:
         for entry, content in tar.entries(next(stream), limit=limits.entries):
-            writer.write(entry, content)
+            try:
+                writer.write(entry, content)
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:
+                    raise
+                raise DataError("archive.deb.path", "a name or the text of a link is too long to be made") from error
 
 
 def control(package: BinaryIO) -> dict[str, str]:
@@ -103,7 +109,8 @@ def _fields(text: bytes) -> dict[str, str]:
 class _Writer:
     """Knows what it wrote: since the folder was empty, that is all there is, and no link can have been slipped in."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limit: int) -> None:
+        self._limit = limit
         self._folder = os.fspath(folder)
         self._kinds: dict[str, tar.Kind] = {"": tar.Kind.DIRECTORY}
 
@@ -142,6 +149,8 @@ class _Writer:
     def _directory(self, path: str) -> None:
         kind = self._kinds.get(path)
         if kind is None:
+            if len(self._kinds) > self._limit:  # also those that no entry names: one path can stand for thousands
+                raise DataError("archive.deb.entries", "the package has too many directories")
             os.mkdir(place := os.path.join(self._folder, path))
             os.chmod(place, 0o755)  # whatever the umask
             self._kinds[path] = tar.Kind.DIRECTORY

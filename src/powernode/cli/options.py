@@ -114,9 +114,7 @@ class Command:
             raise self._unknown(name)
         if option.metavar is None:
             if equals:
-                raise OperatorError(
-                    "cli.option", f"{name} takes no value", found=word, hint=f"{self.full_name} --help"
-                )
+                raise OperatorError("cli.option", f"{name} takes no value", found=word, hint=f"{self.full_name} --help")
             values[option.key] = True
             return
         if not equals:

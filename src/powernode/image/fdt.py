@@ -22,6 +22,7 @@ _WORD = struct.Struct(">I")
 _PROPERTY = struct.Struct(">2I")
 _BEGIN, _END, _PROP, _NOP, _FINISH = 1, 2, 3, 4, 9
 _VERSION = 17
+_DEPTH_MAX = 64  # Linux reads as many; without a limit the paths would need memory by the square of the size
 _DISABLED = b"disabled\0"
 
 
@@ -64,6 +65,8 @@ def _edit(tree: bytes, strings: bytes, wanted: set[str]) -> bytes:
             name = _text(tree, at)
             at += -(-(len(name) + 1) // 4) * 4
             path = f"{nodes[-1][0].rstrip('/')}/{name.decode('ascii', 'replace')}" if nodes else "/"
+            if len(nodes) >= _DEPTH_MAX:
+                raise DataError("image.fdt.structure", "the device tree is too deep", expected=f"{_DEPTH_MAX} levels")
             nodes.append((path, path in wanted))
             left.discard(path)
             out += _part(tree, start, at - start) + (status if path in wanted else b"")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A running machine: hear its console as it speaks, and end it at any instant.
+"""A running machine: hear its console as it speaks, type on it, and end it at any instant.
 
 Invariants: when the `with` block ends, so have QEMU and whatever it started; the guest never lives longer than
 `timeout_s`. A kernel that crashed is ended once it has said why. The console is what the guest wrote, minus escape
@@ -68,6 +68,13 @@ class Guest:
         else:
             self._stop(End.CUT)
 
+    def type(self, text: str) -> None:
+        """Press keys on the console; nobody sees them if the guest is over."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(text.encode())
+            self._process.stdin.flush()
+
     def chunks(self) -> Iterator[str]:
         """The console, in pieces as they come."""
         assert self._process.stdout is not None
@@ -105,7 +112,10 @@ class Guest:
         for timer in self._timers:
             timer.cancel()
         self._process.wait()
+        assert self._process.stdin is not None
         assert self._process.stdout is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.stdout.close()
 
     def _listen(self, line: str) -> None:
@@ -165,7 +175,7 @@ def run(words: Sequence[str], *, timeout_s: float) -> Iterator[Guest]:
     """Any emulator command whose standard output is the console."""
     process = subprocess.Popen(
         words,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # a group of its own, to end whatever QEMU starts with it

@@ -33,6 +33,8 @@ _BUSYBOX = "usr/bin/busybox"
 _CERTIFICATES = "usr/share/ca-certificates/mozilla"
 _BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 _MODULES = "etc/powernode/modules"
+_AGENT = b'#!/bin/sh\nexec python3.13 -I -S -m powernode.cli.agent "$@"\n'
+"""For people in a recovery shell; init goes the direct way."""
 
 # Folders that things are mounted on, and the links that merge / with /usr.
 _FOLDERS = ("dev", "persist", "proc", "run", "sys", "sysroot", "tmp", "usr/bin", "usr/sbin", "usr/lib")
@@ -95,6 +97,7 @@ def assemble(contents: Contents) -> list[Part]:
 def _skeleton(contents: Contents) -> list[cpio.Entry]:
     return [
         cpio.file("init", contents.init, 0o755),
+        cpio.file("usr/bin/powernode-agent", _AGENT, 0o755),
         cpio.file(_MODULES, "".join(f"{module.name}\n" for module in contents.modules).encode()),
         *_where_modules_are(contents.modules),
         # Until devtmpfs is mounted, init's messages go here.

@@ -28,6 +28,7 @@ from powernode.image.elf import section
 __all__ = ["Kernel", "Module", "Wanted", "load_order", "open_kernel", "parse_list"]
 
 _MAX_MODULE_BYTES = 256 << 20
+_MAX_CHAIN = 100
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _MODULE_FILE = re.compile(r"(?P<name>[^/]+)\.ko(?:\.(?P<method>xz|zst|gz))?")
 
@@ -54,7 +55,11 @@ class Kernel:
         self.config = tree / f"boot/config-{release}"
         self._tree = tree
         modules = tree / f"usr/lib/modules/{release}"
-        self._files = {_canonical(path.name.partition(".ko")[0]): path for path in sorted(modules.rglob("*.ko*"))}
+        self._files = {
+            _canonical(path.name.partition(".ko")[0]): path
+            for path in sorted(modules.rglob("*.ko*"))
+            if path.is_file() and not path.is_symlink()
+        }
         listed = (modules / "modules.builtin").read_text().split()
         self.builtin = frozenset(_canonical(line.rpartition("/")[2].removesuffix(".ko")) for line in listed)
 
@@ -80,8 +85,10 @@ def open_kernel(tree: Path) -> Kernel:
             expected="one file boot/vmlinuz-*",
             found=", ".join(releases) or "none",
         )
-    for needed in (f"boot/config-{releases[0]}", f"usr/lib/modules/{releases[0]}/modules.builtin"):
-        if not (tree / needed).is_file():
+    names = ("boot/vmlinuz-{}", "boot/config-{}", "usr/lib/modules/{}/modules.builtin")
+    for needed in (name.format(releases[0]) for name in names):
+        # A link could name any file of the machine that builds.
+        if not (tree / needed).is_file() or (tree / needed).resolve() != tree.resolve() / needed:
             raise DataError("image.kernel.package", f"the kernel package of {releases[0]} lacks {needed}")
     return Kernel(tree, releases[0])
 
@@ -126,6 +133,8 @@ def load_order(kernel: Kernel, wanted: Iterable[Wanted]) -> list[Module]:
 def _add(kernel: Kernel, module: Module, order: dict[str, Module], path: tuple[str, ...]) -> None:
     if module.name in order:
         return
+    if len(path) >= _MAX_CHAIN:
+        raise DataError("image.kernel.chain", f"{path[0]} needs more than {_MAX_CHAIN} modules one after the other")
     if module.name in path:  # depmod refuses such kernels; without this a bad one would recurse for ever
         raise DataError("image.kernel.cycle", f"kernel modules need each other: {' -> '.join((*path, module.name))}")
     hard, soft = _depends(module)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Move file content and make it durable with as little work as the filesystem allows.
+"""Move file content and make it durable with as little work as the filesystem allows; read what others put there.
 
 Invariants: `copy` leaves the destination equal to the source from offset 0 and both offsets undefined; it tries a
 reflink, then a copy inside the kernel, then reads and writes, and falls through only for reasons that mean "not here".
+`read_regular` neither waits nor sets anything off, whatever was put in the place of the file.
 
 Out of scope: names, temporary files, verity; the errors are plain `OSError`, the callers know what they attempted.
 
@@ -15,8 +16,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 
-__all__ = ["copy", "syncfs", "try_lock"]
+__all__ = ["copy", "read_regular", "syncfs", "try_lock"]
 
 _FICLONE = 0x40049409
 _CHUNK = 1 << 20
@@ -25,6 +27,20 @@ _MAX_RANGE = 1 << 30
 _NOT_HERE = frozenset(
     (errno.EOPNOTSUPP, errno.EXDEV, errno.ENOTTY, errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.ETXTBSY)
 )
+
+
+def read_regular(path: str, limit: int) -> bytes:
+    """The first `limit` bytes of an ordinary file; a link, FIFO or device in its place is an `OSError`, at once."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "not an ordinary file", path)
+        data = b""
+        while chunk := os.read(fd, limit - len(data)):
+            data += chunk
+        return data
+    finally:
+        os.close(fd)
 
 
 def copy(source: int, destination: int) -> int:

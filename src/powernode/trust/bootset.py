@@ -2,16 +2,17 @@
 """A boot set that the fleet has signed for this node and that is still valid.
 
 Invariants: what is returned was signed by one of `keys`, is meant for `instance` or for everybody, and is not expired
-as far as the clock can tell.
+as far as anybody can tell.
 
 A node often starts without knowing the time: no battery, no network yet. Locking it out would turn every empty battery
-into a visit. So expiry counts only against a believable clock: one that is not behind `not_before`, the time at which
-the image was built. Whoever can turn the clock back further than that can replay an expired set of this node, but
-never run an unsigned one. `believable` tells the report which case it was.
+into a visit. So a set counts as expired only if it is over at the latest time that is known to have passed: that of the
+clock, or `not_before`, when something was last written here. Each of them can only make a set expire: whoever writes a
+date of the far future to the disk gains nothing. Whoever can turn back both can replay an expired set of this node,
+but never run an unsigned one.
 
 Out of scope: serial numbers (who has seen which is the node's memory), the digest on the kernel's command line.
 
-    boot_set = verify_set(envelope, keys, instance=uuid, now=now, not_before=built_at)
+    boot_set = verify_set(envelope, keys, instance=uuid, now=now, not_before=written_at)
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from powernode.trust.keys import PublicKey
 
-__all__ = ["believable", "check_terms", "verify_set"]
+__all__ = ["check_terms", "verify_set"]
 
 _MAX_ENVELOPE = 2 * bootset.MAX_BYTES
 
@@ -53,18 +54,12 @@ def check_terms(boot_set: bootset.BootSet, *, instance: str | None, now: int | N
             expected=instance or "a set for every node, as this one has no identity",
             found=boot_set.instance,
         )
-    if now is None or boot_set.not_after is None or not believable(now, not_before=not_before):
-        return
-    if now > boot_set.not_after:
+    passed = max(now or 0, not_before)
+    if boot_set.not_after is not None and passed > boot_set.not_after:
         raise DataError(
             "trust.set.expired",
             "the set is not valid any more",
             expected=f"not after {boot_set.not_after}",
-            found=f"the clock says {now}",
+            found=f"it is {passed} or later; the clock says {now}",
             hint="assign the node a newer set; if the clock is wrong, set it",
         )
-
-
-def believable(now: int | None, *, not_before: int) -> bool:
-    """Whether the clock can be right: the image that runs was built at `not_before`, so it is later now."""
-    return now is not None and now >= not_before

@@ -328,11 +328,21 @@ def test_the_terms_of_the_base_count_too(node: Node) -> None:
     assert node.codes() == [("base", "trust.set.other-instance")]
 
 
-def test_a_clock_behind_the_disk_cannot_tell_what_is_over(node: Node) -> None:
+@pytest.mark.parametrize("written_s", [0, NOW + 1, 0xFFFFFFFF])
+def test_no_date_on_the_disk_makes_an_expired_set_run(node: Node, written_s: int) -> None:
     node.good(node.boot_set(node.root_image(), not_after=NOW - 1))
-    node.disk("vda2", ext4(written_s=NOW + 1))
-    assert node.boot().kind == "booted"
-    assert node.document["clock"] == {"now_s": NOW, "not_before_s": NOW + 1, "pinned_root": None}
+    node.disk("vda2", ext4(written_s=written_s))
+    assert node.boot().kind == "nothing"
+    assert node.codes() == [("good", "trust.set.expired")]
+    assert node.document["clock"] == {"now_s": NOW, "not_before_s": written_s, "pinned_root": None}
+
+
+def test_a_set_that_was_over_when_the_disk_was_last_written_stays_over(node: Node) -> None:
+    """With a clock that somebody, or an empty battery, has set back."""
+    node.good(node.boot_set(node.root_image(), not_after=NOW + 1))
+    node.disk("vda2", ext4(written_s=NOW + 2))
+    assert node.boot().kind == "nothing"
+    assert node.codes() == [("good", "trust.set.expired")]
 
 
 def test_without_a_key_no_set_is_believed_but_the_base(node: Node) -> None:

@@ -52,3 +52,13 @@ def test_what_is_called_a_secret_is_one(node: Node, folder: Path, name: str) -> 
 
 def test_no_report(folder: Path) -> None:
     assert read(f"{folder}/none") is None
+
+
+@pytest.mark.parametrize("text", ["https://user:pass@p.example/x", "https://token@p.example"])
+def test_a_password_in_an_address_does_not_get_out(folder: Path, text: str) -> None:
+    report = Report(clock=lambda: 0.0, say=print)
+    report.facts["x"] = [{"platform_url": text, "other": "https://p.example/a@b", "mail": "a@b"}]
+    write(report.document("nothing"), f"{folder}/boot.json")
+    assert (read(f"{folder}/boot.json") or {})["x"] == [
+        {"platform_url": "[redacted]", "other": "https://p.example/a@b", "mail": "a@b"}
+    ]

@@ -202,6 +202,23 @@ def test_the_number_of_entries_is_limited(folder: Path) -> None:
     assert len(list(folder.iterdir())) == 10
 
 
+def test_directories_that_no_entry_names_count_as_well(folder: Path) -> None:
+    deep = package(*[Item(f"./{number}/{'/'.join('d' * 15)}/f") for number in range(3)])
+    with pytest.raises(DataError) as caught:
+        unpack(deep, folder, deb.Limits(entries=10))
+    assert caught.value.code == "archive.deb.entries"
+    assert sum(len(folders) for _, folders, _ in os.walk(folder)) == 10
+
+
+@pytest.mark.parametrize(
+    "item", [Item("./link", kind=LINK, target="x" * 4096), Item(f"./{'/'.join(['d' * 250] * 16)}/{'f' * 60}")]
+)
+def test_what_is_too_long_for_the_kernel(folder: Path, item: Item) -> None:
+    with pytest.raises(DataError) as caught:
+        unpack(package(item), folder)
+    assert caught.value.code == "archive.deb.path"
+
+
 def test_control_of_a_package_without_one() -> None:
     with pytest.raises(DataError) as caught:
         deb.control(io.BytesIO(ar(("debian-binary", b"2.0\n"), ("control.tar", tar_of(Item("./md5sums"))))))

@@ -140,6 +140,7 @@ def test_a_node_that_is_not_there_is_refused() -> None:
         (device_tree().replace(words(2, 2, 2, 9), words(2, 2, 7, 9)), "image.fdt.structure"),
         (device_tree().replace(words(2, 2, 2, 9), words(2, 2, 9, 9)), "image.fdt.structure"),
         (device_tree(status_at=99), "image.fdt.structure"),
+        (device_tree().replace(words(2, 2, 2, 9), words(2, 2) + (words(1) + b"a\0\0\0") * 99), "image.fdt.truncated"),
     ],
 )
 def test_a_broken_tree_is_refused(blob: bytes, code: str) -> None:

@@ -77,6 +77,7 @@ def test_every_file_has_its_component(contents: Contents) -> None:
         "etc/powernode/config.json": Component.CONFIG,
         "etc/powernode/modules": Component.CONFIG,
         "usr/lib/modules/6.12/modules.dep": Component.CONFIG,
+        "usr/bin/powernode-agent": Component.CONFIG,
         "usr/bin/busybox": Component.BUSYBOX,
         "usr/bin/python3.13": Component.INTERPRETER,
         EXTENSION: Component.INTERPRETER,

@@ -122,3 +122,26 @@ def test_the_lists_of_the_checkout_can_be_read() -> None:
     assert {"common.list", "amd64.list", "arm64.list", "qemu.list", "rpi4.list"} <= lists.keys()
     for name, wanted in lists.items():
         assert len({item.name for item in wanted}) == len(wanted) > 0, f"{name} names a module twice"
+
+
+@pytest.mark.parametrize("name", [f"boot/vmlinuz-{RELEASE}", f"boot/config-{RELEASE}", "usr"])
+def test_a_link_to_a_file_of_the_builders_is_no_kernel(kernel: Kernel, tmp_path: Path, name: str) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / name).rename(tmp_path / "outside" / "thing")
+    (tmp_path / name).symlink_to(tmp_path / "outside" / "thing")
+    with pytest.raises(DataError) as refusal:
+        open_kernel(tmp_path)
+    assert refusal.value.code == "image.kernel.package"
+
+
+def test_a_link_is_no_module(kernel: Kernel, tmp_path: Path) -> None:
+    folder = tmp_path / "usr/lib/modules" / RELEASE / "kernel/net"
+    (folder / "link.ko").symlink_to(folder / "base-mod.ko")
+    assert open_kernel(tmp_path).module("link") is None
+
+
+def test_a_chain_without_end(kernel: Kernel, tmp_path: Path) -> None:
+    folder = tmp_path / "usr/lib/modules" / RELEASE / "kernel/net"
+    for number in range(1000):
+        (folder / f"m{number}.ko").write_bytes(module(f"depends=m{number + 1}"))
+    assert code_of(open_kernel(tmp_path), "m0") == "image.kernel.chain"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 
 from powernode.agent.boot import Boot, Outcome
 from powernode.agent.kernel import LinuxKernel
@@ -35,7 +36,7 @@ COMMAND = Command(
 
 def run(arguments: Arguments) -> int:
     paths = Paths(arguments.root)
-    say = _quiet if arguments.json else _say
+    say = _quiet if arguments.json else _say if arguments.dry_run else _to_console
     report = Report(clock=time.monotonic, say=say)
     clocks = Clocks(monotonic=time.monotonic, wall=time.time, sleep=time.sleep)
     if arguments.dry_run:
@@ -52,6 +53,12 @@ def run(arguments: Arguments) -> int:
 
 def _say(line: str) -> None:
     print(line, flush=True)
+
+
+def _to_console(line: str) -> None:
+    """Not by print: a console that has gone must not cost the boot, now or when the interpreter ends."""
+    with suppress(OSError):
+        os.write(1, f"{line}\n".encode(errors="replace"))
 
 
 def _quiet(line: str) -> None:

@@ -14,6 +14,7 @@ LATER: dict[str, tuple[str, ...]] = {
     "encodings": (
         "encodings.ascii",  # the codec machinery imports codecs by name
         "encodings.latin_1",
+        "encodings.utf_8_sig",  # what people write in Notepad: identity.cfg, user data of a cloud
         "runpy",  # python3.13 -m
         "linecache",  # the interpreter itself, to print an uncaught exception
         "traceback",
