@@ -1,31 +1,49 @@
 # SPDX-License-Identifier: MIT
 """Two builds of one plan, compared: the first byte that differs, which file it belongs to, and where that came from.
 
-for difference in compare(Path("images/…/amd64"), rebuilt): print(difference.describe())
+Invariants: `new` is ours and believed; `old` may be anybody's: whatever is in it ends in an answer or a DataError.
+
+    for difference in compare(Path("images/…/amd64"), rebuilt, Origins(board="qemu")): print(difference.describe())
 """
 
 from __future__ import annotations
 
-import json
+import os
 import re
+import stat
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-from powernode.archive import cpio
 from powernode.base.errors import DataError
+from powernode.composefs import image as images
+from powernode.image import library
 from powernode.image.manifest import MANIFEST, SUMS
+from powernode.image.modules import Module
 from powernode.image.pack import unpack
 from powernode.image.steps.initramfs import INITRAMFS
 from powernode.image.steps.kernel import CMDLINE, KERNEL
 from powernode.image.steps.persist import PERSIST
 
-__all__ = ["Difference", "compare"]
+__all__ = ["Difference", "Origins", "compare"]
 
 _CHUNK_BYTES = 1 << 20
 _BLOCK_BYTES = 4096
+_TOOLS = {"PATH": f"{os.defpath}:/usr/sbin:/sbin", "LC_ALL": "C"}
+_OUR_CODE = re.compile(r"usr/lib/python[0-9.]+/(powernode/.+\.py)c")
+_PACKED = ("", ".xz", ".zst", ".gz")
+_OURS = {
+    "init": "initramfs/init",
+    "etc/powernode/modules": "initramfs/kernel-modules",
+    "etc/powernode/config.json": "the configuration",
+    "etc/powernode/fleet-root.pem": "the file for --fleet-root",
+    "etc/powernode/base.set": "the modules",
+    library.PATH: "csrc",
+}
+_SKELETON = "src/powernode/image/initramfs.py"
+_NOBODY = "no input: only that build has it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,27 +56,70 @@ class Difference:
     origin: str
 
     def describe(self) -> str:
-        inside = f", in {self.inside}" if self.inside else ""
+        inside = f", in {self.inside.encode('unicode_escape').decode()}" if self.inside else ""
         return f"{self.artifact} differs from byte {self.offset} on{inside}; it comes from {self.origin}"
 
 
-def compare(old: Path, new: Path) -> Iterator[Difference]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origins:
+    """Who gave what: unpacked packages by name and version, modules, a board."""
+
+    board: str
+    packages: Mapping[str, Path] = field(default_factory=dict)
+    modules: Sequence[Module] = ()
+
+    def of_kernel(self) -> str:
+        return next((name for name in self.packages if name.startswith("linux-image-")), "no package of the lock")
+
+    def of_file(self, path: str) -> str | None:
+        """Of what is in the initramfs; None if nothing here has it."""
+        if path in _OURS:
+            return _OURS[path]
+        if ours := _OUR_CODE.fullmatch(path):
+            return f"src/{ours[1]}"
+        if path.endswith("/modules.dep"):
+            return _OURS["etc/powernode/modules"]
+        if path.endswith("/ca-certificates.crt"):
+            path = "usr/share/ca-certificates"
+        names = [path + suffix for suffix in _PACKED] + ([path[:-1]] if path.endswith(".pyc") else [])
+        found = (package for name in names for package, tree in self.packages.items() if os.path.lexists(tree / name))
+        return next(found, None)
+
+    def of_object(self, path: str) -> str:
+        """Of what is on the disk for objects and images."""
+        folder, _, name = path.partition("/powernode/")[2].partition("/")
+        for module in self.modules:
+            own = f"{module.digest.hex}.erofs" == name
+            if own or (folder == "objects" and name.encode() in images.objects(module.image.read_bytes())):
+                return f"module {module.facts.name} {module.facts.version}"
+        return f"the root that {', '.join(module.facts.name for module in self.modules)} make"
+
+
+def compare(old: Path, new: Path, origins: Origins) -> Iterator[Difference]:
     """What differs, an artifact each; the manifest and the sums only if nothing else does."""
     names = {path.name for folder in (old, new) for path in folder.iterdir()}
     found = False
-    for name in sorted(names, key=lambda name: (name in (MANIFEST, SUMS), name)):
-        if name in (MANIFEST, SUMS) and found:
-            continue  # they repeat it
-        offset = _first_difference(old / name, new / name)
-        if offset is not None:
+    last = (MANIFEST, SUMS)  # they repeat what the others say
+    for name in (*sorted(names.difference(last)), *last):
+        if name in last and found:
+            continue
+        if not _is_file(new / name):
             found = True
-            inside, origin = _explain(name, offset, old, new)
+            yield Difference(artifact=name, offset=0, inside=None, origin=_NOBODY)
+        elif not _is_file(old / name):
+            found = True
+            yield Difference(artifact=name, offset=0, inside=None, origin="the new build: the old one has no such file")
+        elif (offset := _first_difference(old / name, new / name)) is not None:
+            found = True
+            inside, origin = _explain(name, offset, old, new, origins)
             yield Difference(artifact=name, offset=offset, inside=inside, origin=origin)
 
 
+def _is_file(path: Path) -> bool:
+    return os.path.lexists(path) and stat.S_ISREG(os.lstat(path).st_mode)
+
+
 def _first_difference(old: Path, new: Path) -> int | None:
-    if not (old.is_file() and new.is_file()):
-        return 0
     position = 0
     with open(old, "rb") as first, open(new, "rb") as second:
         while True:
@@ -70,64 +131,39 @@ def _first_difference(old: Path, new: Path) -> int | None:
             position += len(one)
 
 
-def _explain(name: str, offset: int, old: Path, new: Path) -> tuple[str | None, str]:
-    if not (old / name).is_file() or not (new / name).is_file():
-        return None, "only one of the two builds"
-    manifest = json.loads((new / MANIFEST).read_text())
-    if name == KERNEL or name.endswith(".dtb"):
-        return None, _package(manifest, "linux-image-")
-    if name == CMDLINE:
-        return None, f"board/{manifest['plan']['board']}/board.toml"
+def _explain(name: str, offset: int, old: Path, new: Path, origins: Origins) -> tuple[str | None, str]:
     if name == INITRAMFS:
-        return _explain_initramfs((old / name).read_bytes(), (new / name).read_bytes(), manifest)
+        return _explain_initramfs((old / name).read_bytes(), (new / name).read_bytes(), origins)
     if name == PERSIST:
-        return _file_in_ext4(new / name, offset), f"the modules {', '.join(manifest['root']['modules'])}"
+        inside = _file_in_ext4(new / name, offset)
+        return inside, origins.of_object(inside) if inside else "the filesystem around its files, which e2fsprogs makes"
+    if name == KERNEL or name.endswith(".dtb"):
+        return None, origins.of_kernel()
+    if name == CMDLINE:
+        return None, f"board/{origins.board}/board.toml"
     if name == MANIFEST:
         return None, "the plan, the tools or the inputs it lists"
     return None, "a step of the plan"
 
 
-def _explain_initramfs(old: bytes, new: bytes, manifest: dict[str, object]) -> tuple[str | None, str]:
+def _explain_initramfs(old: bytes, new: bytes, origins: Origins) -> tuple[str | None, str]:
     try:
         before = {entry.path: entry for entry in unpack(old)}
     except DataError as error:
-        return None, f"the old file itself, which is damaged: {error.message}"
+        return None, f"nothing we know, for it cannot be unpacked: {error.message}"
     after = {entry.path: entry for entry in unpack(new)}
     for path in sorted(before.keys() | after.keys()):
         if before.get(path) != after.get(path):
-            return path, _origin_of(path, before.get(path), manifest)
-    return None, f"the compression: zstd {manifest['tools']['zstd']}"  # type: ignore[index]
-
-
-def _origin_of(path: str, entry: cpio.Entry | None, manifest: dict[str, object]) -> str:
-    if path.endswith(".ko"):
-        return _package(manifest, "linux-image-")
-    if path.startswith("usr/lib/powernode/"):
-        return f"csrc/, compiled by {manifest['tools']['gcc']}"  # type: ignore[index]
-    if "/powernode/" in path and path.endswith(".pyc"):
-        return f"src/{path.partition('/python3.13/')[2].removesuffix('c')}"
-    if path.startswith("usr/lib/python3"):
-        return _package(manifest, "libpython3")
-    if path == "init":
-        return "initramfs/init"
-    if path.startswith("etc/powernode/"):
-        return "the configuration"
-    return "one of the packages of the lock" if entry else "nothing the old build had"
-
-
-def _package(manifest: dict[str, object], prefix: str) -> str:
-    for item in manifest["inputs"]:  # type: ignore[attr-defined]
-        if item["name"].startswith(prefix):
-            return f"{item['name']} {item['version']}"
-    return f"no input called {prefix}…"
+            return path, origins.of_file(path) or (_SKELETON if path in after else _NOBODY)
+    return None, "the order or the compression of files that are the same"
 
 
 def _file_in_ext4(image: Path, offset: int) -> str | None:
     """The file that has the block, as e2fsprogs sees it; None for what belongs to no file."""
 
     def ask(question: str) -> str:
-        command = ["debugfs", "-R", question, str(image)]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        command = ["debugfs", "-R", question, str(image.absolute())]
+        return subprocess.run(command, env=_TOOLS, capture_output=True, text=True, check=False).stdout
 
     block = re.search(r"^\d+\s+(\d+)$", ask(f"icheck {offset // _BLOCK_BYTES}"), re.M)
     name = block and re.search(r"^\d+\s+(\S+)$", ask(f"ncheck {block[1]}"), re.M)

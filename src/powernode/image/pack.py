@@ -44,6 +44,8 @@ _SETTINGS = {
     "strategy": zstandard.STRATEGY_BTULTRA,
 }
 _MAX_BYTES = 1 << 30
+_MAX_FRAMES = 1000
+_PIECE_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,21 +78,32 @@ def pack(parts: Iterable[Part], cache: Path) -> Packed:
 
 def unpack(data: bytes) -> Iterator[cpio.Entry]:
     """What is in a packed initramfs, in its order; directories that several components have come several times."""
-    rest = data
-    total = 0
-    while rest:
-        engine = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+    position = total = 0
+    for _ in range(_MAX_FRAMES):
+        if position == len(data):
+            return
+        archive, position = _decompress(data, position, _MAX_BYTES - total)
+        total += len(archive)
+        yield from cpio.read(archive)
+    raise DataError("image.initramfs.damaged", f"the initramfs has more than {_MAX_FRAMES} frames")
+
+
+def _decompress(data: bytes, position: int, limit_bytes: int) -> tuple[bytes, int]:
+    """One frame, and where the next begins. In small pieces: a block of four bytes may stand for 128 KiB."""
+    engine = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+    archive = bytearray()
+    while not engine.eof:
+        piece = data[position : position + _PIECE_BYTES]
         try:
-            archive = engine.decompress(rest)
+            archive += engine.decompress(piece)
         except zstandard.ZstdError as error:
             raise DataError(
                 "image.initramfs.damaged", "the initramfs cannot be decompressed", found=str(error)
             ) from error
-        total += len(archive)
-        if not engine.eof or total > _MAX_BYTES:
+        if not piece or len(archive) > limit_bytes:
             raise DataError("image.initramfs.damaged", "the initramfs ends early or is too large")
-        yield from cpio.read(archive)
-        rest = engine.unused_data
+        position += len(piece) - len(engine.unused_data)
+    return bytes(archive), position
 
 
 def _frame(entries: list[cpio.Entry], cache: Path) -> bytes:
@@ -104,7 +117,7 @@ def _frame(entries: list[cpio.Entry], cache: Path) -> bytes:
     parameters = zstandard.ZstdCompressionParameters(**_SETTINGS, write_checksum=True)
     frame = zstandard.ZstdCompressor(compression_params=parameters).compress(archive)
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=cache, delete=False) as file:
-        file.write(frame)
-    os.rename(file.name, place)
+    with tempfile.TemporaryDirectory(prefix=".pack-", dir=cache) as folder:
+        (Path(folder) / "frame").write_bytes(frame)
+        (Path(folder) / "frame").rename(place)
     return frame

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What a build will do, said before it is done: frozen steps that describe themselves, and one digest for all of them.
 
-Invariants: a plan is complete: whatever can change a byte of the result is in it, by version or digest; making one
-downloads nothing and builds nothing; the same checkout, lock, modules and options give the same plan anywhere.
+Invariants: a plan is complete: whatever can change a byte of the result is in it, by version or digest, but for tools
+of the machine that builds (compiler, zstd, e2fsprogs), which the build manifest names; making one downloads nothing and
+builds nothing; the same checkout, lock, modules and options give the same plan on all machines of one architecture.
 
     plan = variants.plan("kernel-initrd", request)
     print(plan.describe()); plan.digest          # 64 hex digits
@@ -11,7 +12,7 @@ downloads nothing and builds nothing; the same checkout, lock, modules and optio
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -22,7 +23,7 @@ from powernode.image.inputs import Inputs
 if TYPE_CHECKING:
     from powernode.base.canonical import Json
 
-__all__ = ["Plan", "Step", "Workspace", "digest_of_files"]
+__all__ = ["Plan", "Report", "Step", "Workspace", "changed", "digest_of_files"]
 
 Report = Callable[[str], None]
 
@@ -79,13 +80,24 @@ class Plan:
 
 
 def digest_of_files(root: Path, paths: list[Path]) -> str:
-    """One digest for some files: their paths below `root`, whether they can be executed, and their contents."""
+    """One digest for some files: their paths below `root` and their contents."""
     total = hashlib.sha256()
     for path in sorted(paths):
         data = path.read_bytes()
-        head = f"{path.relative_to(root).as_posix()}\0{path.stat().st_mode & 0o100:o}\0{len(data)}\0"
-        total.update(head.encode() + data)
+        total.update(f"{path.relative_to(root).as_posix()}\0{len(data)}\0".encode() + data)
     return total.hexdigest()
+
+
+def changed(old: Json, new: Json, at: str = "") -> Iterator[str]:
+    """Where two documents differ, as far as `new` goes: `packages[3]`, `steps[1].sources`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in new:
+            yield from changed(old.get(name), new[name], f"{at}.{name}" if at else name)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for number, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from changed(one, other, f"{at}[{number}]")
+    elif old != new:
+        yield at
 
 
 def _values(step: Step) -> dict[str, Json]:

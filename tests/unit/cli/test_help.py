@@ -20,6 +20,7 @@ from unit.cli._command import PROGRAM, Run
 
 VERBS = [(group, verb) for group, (_, verbs) in GROUPS.items() for verb in verbs]
 JSON = {"digest", "measure", "kernels", "create", "merge", "explain", "mount", "fsck", "gc"}
+JSON |= {"base", "build", "plan", "verify", "fetch", "lock", "new", "set"}
 """Verbs that can answer in JSON."""
 
 

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from powernode.archive import cpio
 from powernode.base.errors import DataError
@@ -123,6 +124,22 @@ def test_a_program_for_another_architecture_is_refused(contents: Contents) -> No
     with pytest.raises(DataError) as refusal:
         assemble(dataclasses.replace(contents, native=program(machine=AARCH64)))
     assert refusal.value.code == "image.elf.architecture"
+
+
+@pytest.mark.parametrize(
+    ("defect", "data"),
+    [
+        ("a bomb", zstandard.ZstdCompressor().compress(bytes(16 << 20))),
+        ("half a frame", zstandard.ZstdCompressor().compress(b"x" * 10_000)[:-5]),
+        ("no frame", b"0707010000"),
+        ("endless frames", zstandard.ZstdCompressor().compress(b"") * 2000),
+    ],
+)
+def test_what_is_no_initramfs(monkeypatch: pytest.MonkeyPatch, defect: str, data: bytes) -> None:
+    monkeypatch.setattr("powernode.image.pack._MAX_BYTES", 1 << 20)
+    with pytest.raises(DataError) as caught:
+        list(unpack(data))
+    assert caught.value.code in ("image.initramfs.damaged", "archive.cpio.damaged"), defect
 
 
 def test_packing_and_unpacking(contents: Contents, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import zstandard
 
 from powernode.base.canonical import encode
+from powernode.base.errors import OperatorError
 from powernode.image import initramfs, library
 from powernode.image.kernel import Wanted, load_order, open_kernel, parse_list
 from powernode.image.pack import pack
@@ -46,12 +47,13 @@ class AssembleInitramfs:
             contents["etc/powernode/fleet-root.pem"] = request.fleet_root
         if request.base_set is not None:
             contents["etc/powernode/base.set"] = request.base_set
-        lists = ["common", request.target.arch, request.target.board]
+        lists = tuple(f"{name}.list" for name in ("common", request.target.arch, request.target.board))
+        _wanted(checkout, lists)  # a list with a mistake is refused before anything is downloaded
         return cls(
             arch=request.target.arch,
             kernel=kernel,
             packages=tuple(packages),
-            module_lists=tuple(f"{name}.list" for name in lists),
+            module_lists=lists,
             sources=digest_of_files(checkout, _sources(checkout)),
             files={path: hashlib.sha256(data).hexdigest() for path, data in contents.items()},
             checkout=checkout,
@@ -72,6 +74,8 @@ class AssembleInitramfs:
 
     def parts(self, workspace: Workspace) -> list[initramfs.Part]:
         inputs, host = workspace.inputs, workspace.host_inputs
+        # First what is quick and may be refused.
+        modules = load_order(open_kernel(inputs.tree(self.kernel)), _wanted(self.checkout, self.module_lists))
         trees = Trees([inputs.tree(name) for name in self.packages])
         python = interpreter.build(
             Trees([inputs.tree(name) for name in interpreter.PACKAGES]),
@@ -89,15 +93,21 @@ class AssembleInitramfs:
                 trees=trees,
                 interpreter=python,
                 native=native.data,
-                modules=tuple(load_order(open_kernel(inputs.tree(self.kernel)), self._wanted())),
+                modules=tuple(modules),
                 init=(self.checkout / "initramfs/init").read_bytes(),
                 config=self.contents,
             )
         )
 
-    def _wanted(self) -> list[Wanted]:
-        folder = self.checkout / "initramfs/kernel-modules"
-        return [module for name in self.module_lists for module in parse_list((folder / name).read_text(), name)]
+
+def _wanted(checkout: Path, lists: Sequence[str]) -> list[Wanted]:
+    folder = checkout / "initramfs/kernel-modules"
+    missing = [name for name in lists if not (folder / name).is_file()]
+    if missing:
+        raise OperatorError(
+            "image.initramfs.list", f"nobody says which kernel modules go in: {folder} has no {missing[0]}"
+        )
+    return [module for name in lists for module in parse_list((folder / name).read_text(), name)]
 
 
 def _sources(checkout: Path) -> list[Path]:

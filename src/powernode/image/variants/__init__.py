@@ -24,6 +24,6 @@ def plan(variant: str, request: Request, lock: Lock, host_lock: Lock, checkout: 
     """What would be done; `host_lock` is the lock of the architecture that builds."""
     if variant not in VARIANTS:
         raise OperatorError(
-            "image.variant", f"there is no variant {variant}", expected=", ".join(VARIANTS), found=variant
+            "image.variant", "there is no such variant", expected=", ".join(VARIANTS), found=repr(variant)
         )
     return VARIANTS[variant](request, lock, host_lock, checkout)

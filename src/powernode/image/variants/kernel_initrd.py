@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from powernode.image.lock import Lock
+from powernode.base.errors import OperatorError
+from powernode.image.lock import Lock, LockedPackage
 from powernode.image.plan import Plan, Step
 from powernode.image.request import Request
 from powernode.image.runtime.interpreter import PACKAGES as PYTHON_PACKAGES
@@ -21,7 +22,7 @@ __all__ = ["plan"]
 
 def plan(request: Request, lock: Lock, host_lock: Lock, checkout: Path) -> Plan:
     arch = request.target.arch
-    (kernel,) = lock.group(request.kernel_group)
+    kernel = _kernel(lock, request.kernel_group)
     steps: list[Step] = [
         TakeKernel(
             package=kernel.name,
@@ -43,3 +44,15 @@ def plan(request: Request, lock: Lock, host_lock: Lock, checkout: Path) -> Plan:
         packages=tuple(f"{item.name} {item.version} {item.architecture} {item.sha256}" for item in packages),
         steps=tuple(steps),
     )
+
+
+def _kernel(lock: Lock, group: str) -> LockedPackage:
+    packages = lock.group(group)
+    if len(packages) != 1 or not packages[0].name.startswith("linux-image-"):
+        raise OperatorError(
+            "image.request.kernel",
+            f"{group} is no group with a kernel",
+            expected=", ".join(sorted(name for name in lock.groups if name.startswith("kernel-"))),
+            found=f"{len(packages)} packages, {packages[0].name} first" if packages else "nothing in it",
+        )
+    return packages[0]
