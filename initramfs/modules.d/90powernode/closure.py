@@ -1,91 +1,74 @@
 # SPDX-License-Identifier: MIT
-"""What of this machine's Python the agent needs; module-setup.sh runs it with the interpreter of the initramfs.
+"""Put the agent and what it needs of this machine's Python into the tree of a dracut image, as .pyc without sources.
 
-python3 closure.py --list [SOURCE]      # a line for each file: FILE, or FILE PLACE
+Run by module-setup.sh with the interpreter that can import powernode. What is imported is found as for our own images
+(powernode.image.runtime), but in the Python that is installed here. What programs and extension modules are linked to
+is for dracut to find, which it does for every file that can be executed.
+
+    python3 closure.py INITDIR
 """
 
 from __future__ import annotations
 
-import ast
-import importlib
-import importlib.util
+import json
 import os
+import subprocess
 import sys
-from collections.abc import Iterator
+import sysconfig
+from base64 import b64decode
 from pathlib import Path
 
-ROOT = "powernode.cli.agent"
-PLACE = "/usr/lib/powernode/python"
-LIBRARY = "native/_powernode.abi3.so"
+import powernode
+from powernode import native
+from powernode.image.runtime import imports, stdlib
 
-
-def package_folder(source: str) -> Path:
-    if source:
-        sys.path.insert(0, source)
-    spec = importlib.util.find_spec("powernode")
-    if spec is None or not spec.submodule_search_locations:
-        sys.exit("powernode is not importable")
-    return Path(spec.submodule_search_locations[0])
-
-
-def imports_of(path: Path) -> Iterator[str]:
-    """Every module a file may import, also inside functions; what only type checkers read is left out."""
-    todo: list[ast.AST] = [ast.parse(path.read_bytes())]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            todo += node.orelse
-            continue
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        todo += ast.iter_child_nodes(node)
-
-
-def closure(package: Path) -> tuple[dict[str, Path], set[str]]:
-    """Our modules that the agent reaches, and the names of all others they import."""
-    verbs = [f"{ROOT}.{path.stem}" for path in (package / "cli/agent").glob("*.py")]
-    todo, ours, others = [ROOT, *verbs], {}, set()
-    while todo:
-        name = todo.pop()
-        if name in ours:
-            continue
-        base = package.parent / name.replace(".", "/")
-        path = next((p for p in (base / "__init__.py", base.with_suffix(".py")) if p.is_file()), None)
-        if path is None:
-            continue  # a name inside a module, not a module
-        ours[name] = path
-        parts = name.split(".")
-        todo += [".".join(parts[:depth]) for depth in range(1, len(parts))]
-        for wanted in imports_of(path):
-            if wanted.startswith("powernode"):
-                todo.append(wanted)
-            else:
-                others.add(wanted)
-    return ours, others
+ROOTS = ("powernode.cli.agent",)
+NOT_ON_THE_NODE = ("powernode.native._cffi_door",)
+LIBRARY = "/usr/lib/powernode/libpowernode.so"
 
 
 def main() -> None:
-    action, source = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
-    package = package_folder(source)
-    if action == "--check":
-        return
-    ours, others = closure(package)
-    for path in sorted(ours.values()):
-        print(path, f"{PLACE}/{path.relative_to(package.parent)}")
-    if (package / LIBRARY).exists():
-        print(package / LIBRARY, f"{PLACE}/powernode/{LIBRARY}")
-    for name in others | {"encodings.idna", "os"}:
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            continue  # a name inside a module, or something the agent can do without
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if file and os.path.isabs(file) and not file.startswith(str(package)) and file != __file__:
-            print(file)
+    tree = Path(sys.argv[1])
+    library = native.library()
+    if library is None:
+        sys.exit(f"the agent needs the C library of powernode: {native.reason()}")
+    standard = sysconfig.get_path("stdlib")
+    python = os.path.realpath(sys.executable)  # a virtual environment's is a link to it
+    found = what_is_imported(python, standard)
+    for name, text in found["compiled"].items():
+        write(tree, f"{standard}/{name}", b64decode(text))
+    for path in (python, *(f"{standard}/lib-dynload/{name}" for name in found["extensions"])):
+        write(tree, path, Path(path).read_bytes(), 0o755)
+    write(tree, LIBRARY, Path(library.path).read_bytes(), 0o755)
+    # Without NO_COLOR a traceback would be coloured, also on a serial line.
+    command = f'#!/bin/sh\nNO_COLOR=1 exec {python} -I -S -m powernode.cli.agent "$@"\n'
+    write(tree, "/usr/bin/powernode-agent", command.encode(), 0o755)
+
+
+def what_is_imported(python: str, standard: str) -> dict[str, dict[str, str]]:
+    """Compiled files by their path in the standard library, and the names of extension modules."""
+    ours = imports.closure(Path(powernode.__file__).parents[1], ROOTS, without=NOT_ON_THE_NODE)
+    task = {
+        "import": {name: sorted(members) for name, members in ours.others.items()},
+        "later": stdlib.LATER,
+        "absent": stdlib.ABSENT,
+        "amendments": stdlib.AMENDMENTS,
+        "own": {name: [str(path.absolute()), path.name == "__init__.py"] for name, path in ours.own.items()},
+    }
+    script = Path(stdlib.__file__).with_name("trim.py")
+    command = [python, "-B", "-s", "-S", "-P", str(script), standard, standard]
+    result = subprocess.run(command, input=json.dumps(task), stdout=subprocess.PIPE, text=True, check=False)
+    if result.returncode:
+        sys.exit("this Python cannot import or compile what the agent needs")
+    answer: dict[str, dict[str, str]] = json.loads(result.stdout)
+    return answer
+
+
+def write(tree: Path, name: str, data: bytes, mode: int = 0o644) -> None:
+    path = tree / name.lstrip("/")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    path.chmod(mode)
 
 
 if __name__ == "__main__":

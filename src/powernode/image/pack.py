@@ -28,20 +28,30 @@ import zstandard
 
 from powernode.archive import cpio
 from powernode.base.errors import DataError
-from powernode.image.initramfs import Component, Part
+from powernode.image.initramfs import AGENT_SHARE, Component, Part
 
 __all__ = ["Packed", "Size", "pack", "unpack"]
 
-# Measured on one frame of 28.5 MB (amd64), bytes and seconds of a busy core: level 9 10.50 MB 0.8 s, level 15 10.39 MB
-# 6 s, level 19 9.41 MB 16 s, this 9.25 MB 9 s: a wide window with a shallow search. The cache makes it affordable.
-_SETTINGS = {
+# Measured on amd64 (28.6 MB), size of all and seconds of a core: level 9 10.57 MB 0.6 s, level 15 10.46 MB 4.5 s, level
+# 17 9.97 MB 7.0 s, btultra with a wide window and a shallow search 9.68 MB 7.4 s, btopt likewise 9.88 MB 4.8 s. The
+# agent's share has a budget and is worth the last one; the rest goes fast. 10.0 MB and 3.9 s together.
+_TIGHT = {
     "window_log": 25,
-    "chain_log": 22,
-    "hash_log": 22,
-    "search_log": 3,
+    "chain_log": 21,
+    "hash_log": 20,
+    "search_log": 2,
     "min_match": 3,
     "target_length": 32,
-    "strategy": zstandard.STRATEGY_BTULTRA,
+    "strategy": zstandard.STRATEGY_BTOPT,
+}
+_FAST = {
+    "window_log": 23,
+    "chain_log": 19,
+    "hash_log": 20,
+    "search_log": 4,
+    "min_match": 5,
+    "target_length": 16,
+    "strategy": zstandard.STRATEGY_LAZY2,
 }
 _MAX_BYTES = 1 << 30
 _MAX_FRAMES = 1000
@@ -66,12 +76,16 @@ def pack(parts: Iterable[Part], cache: Path) -> Packed:
     groups: dict[Component, list[cpio.Entry]] = {}
     for part in parts:
         groups.setdefault(part.component, []).append(part.entry)
+    raw = {component: sum(len(entry.data) for entry in entries) for component, entries in groups.items()}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the largest first: it takes longest
+        running = {
+            component: pool.submit(_frame, groups[component], _settings(component), cache / "packed")
+            for component in sorted(groups, key=lambda component: -raw[component])
+        }
     order = sorted(groups, key=list(Component).index)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        frames = list(pool.map(lambda component: _frame(groups[component], cache / "packed"), order))
+    frames = [running[component].result() for component in order]
     sizes = {
-        component: Size(raw=sum(len(entry.data) for entry in groups[component]), packed=len(frame))
-        for component, frame in zip(order, frames, strict=True)
+        component: Size(raw=raw[component], packed=len(frame)) for component, frame in zip(order, frames, strict=True)
     }
     return Packed(data=b"".join(frames), sizes=sizes)
 
@@ -106,15 +120,19 @@ def _decompress(data: bytes, position: int, limit_bytes: int) -> tuple[bytes, in
     return bytes(archive), position
 
 
-def _frame(entries: list[cpio.Entry], cache: Path) -> bytes:
+def _settings(component: Component) -> dict[str, int]:
+    return _TIGHT if component in AGENT_SHARE else _FAST
+
+
+def _frame(entries: list[cpio.Entry], settings: dict[str, int], cache: Path) -> bytes:
     out = io.BytesIO()
     cpio.write(out, entries, mtime=0)
     archive = out.getvalue()
-    key = repr((zstandard.ZSTD_VERSION, sorted(_SETTINGS.items()))).encode() + archive
+    key = repr((zstandard.ZSTD_VERSION, sorted(settings.items()))).encode() + archive
     place = cache / f"{hashlib.sha256(key).hexdigest()}.zst"
     if place.exists():
         return place.read_bytes()
-    parameters = zstandard.ZstdCompressionParameters(**_SETTINGS, write_checksum=True)
+    parameters = zstandard.ZstdCompressionParameters(**settings, write_checksum=True)
     frame = zstandard.ZstdCompressor(compression_params=parameters).compress(archive)
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".pack-", dir=cache) as folder:
