@@ -11,7 +11,7 @@ help:
 	@echo 'make check   formatting, lint, types, import directions, symbols, generated files: seconds'
 	@echo 'make fuzz    a minute of fuzzing for each parser of untrusted bytes (FUZZ_SECONDS=600 for more)'
 	@echo 'make powercut cut the power of emulated machines many times (POWER_CUTS=100 for more); make test does it twice'
-	@echo 'make dracut   the agent in initramfs that Debian\''s dracut builds, booted; makes a chroot the first time'
+	@echo 'make dracut   the agent in an initramfs built by dracut, booted; makes a chroot the first time'
 	@echo 'make bench   measure us and the peers in one run; JSON in bench/results/'
 	@echo 'make clean   remove what the others made'
 

@@ -2,7 +2,7 @@
 """`python -m powernode.cli.agent`, for an initramfs, where no script is installed.
 
 Such a process is short and a boot waits for it: nothing is looked through for garbage, nothing is taken apart at the
-end, which together is a fifth of what starting and importing cost.
+end, which together is a sixth of what starting and importing cost.
 """
 
 import gc
