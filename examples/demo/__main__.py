@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 
-from boot import show_boot
 from digests import show_digests
+from machine import show_machine
 from shell import ROOT
 
 if __name__ == "__main__":
     show_digests()
     os.chdir(ROOT)
     for arch in ("amd64", "arm64"):
-        show_boot(arch)
+        show_machine(arch)

@@ -127,8 +127,8 @@ def _refusal(what: str, problems: Sequence[SealProblem], total: int) -> DataErro
 
 def _objects_of(images: Sequence[Digest], store: StorePaths) -> dict[str, bytes]:
     """The objects that the images need, as paths in the store, with their digests."""
-    from powernode.composefs._object_names import digest_of  # the store would bring threads along
     from powernode.composefs.image import objects
+    from powernode.composefs.store import digest_of
 
     found: dict[str, bytes] = {}
     for digest in images:

@@ -22,9 +22,8 @@ from __future__ import annotations
 import fcntl
 import itertools
 import os
+from _thread import allocate_lock  # threading would be a tenth of what the agent imports for a first boot
 from collections.abc import Callable
-from threading import Lock
-from typing import TYPE_CHECKING
 
 from powernode.base.errors import InternalError, OperatorError
 from powernode.composefs._object_errors import on_this_machine
@@ -32,6 +31,7 @@ from powernode.composefs._object_files import make_locked_folder, remove_folder,
 from powernode.composefs._object_names import object_path, parse_name
 from powernode.linux import files
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
@@ -67,7 +67,7 @@ class Batch:
         self._pending: dict[bytes, str] = {}
         self._numbers = itertools.count()
         self._open = True
-        self._counting = Lock()
+        self._counting = allocate_lock()
         with on_this_machine("open the object store", root):
             self._root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:

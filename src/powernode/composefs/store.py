@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from powernode.composefs._object_batch import Batch, Progress
 from powernode.composefs._object_errors import on_this_machine
 from powernode.composefs._object_files import can_seal
 from powernode.composefs._object_names import FAN_OUT, digest_of, object_path, parse_name
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from powernode.composefs._object_check import FsckReport
     from powernode.composefs._object_gc import GcReport

@@ -21,7 +21,7 @@ INSTANCE = "6f1c2b1e-97d5-4b1b-9d0a-3b7e9d0c8a11"
 WORTH_SEEING = re.compile(r"powernode: |Reached target multi-user|Welcome to")
 
 
-def show_boot(arch: str) -> None:
+def show_machine(arch: str) -> None:
     """The base is kept for the next time; a lock the archive has moved away from is renewed beside it."""
     title(f"A machine of its own: {arch}")
     os.environ.setdefault("POWERNODE_CACHE", str(ROOT / ".cache"))
