@@ -8,17 +8,31 @@ from pathlib import Path
 
 import pytest
 
+from powernode.image.runtime.imports import closure
 from vm._vm import require_tools
-from vm._vm_initramfs import build
+from vm._vm_initramfs import SOURCES, build
 from vm._vm_kernel import Kernel, VmUnavailableError, get_kernel
 
 HERE = Path(__file__).resolve().parent
 MODULES = ("virtio_blk", "loop", "erofs", "overlay")
+_OURS = ("powernode.composefs.mount", "powernode.composefs.store", "powernode.linux.seal")
 IMPORTS = (
-    *("array", "concurrent.futures.thread", "gzip", "hashlib", "json", "subprocess"),
-    *("powernode.composefs.mount", "powernode.composefs.store"),
-    # what these import only when it is needed
-    *("dataclasses", "powernode.composefs._object_check", "powernode.composefs._object_gc"),
+    # the guests' own
+    *(
+        "array",
+        "concurrent.futures.thread",
+        "errno",
+        "gzip",
+        "hashlib",
+        "json",
+        "struct",
+        "subprocess",
+        "time",
+        "typing",
+    ),
+    # also what ours import only when it is needed
+    *sorted(closure(SOURCES, _OURS, without=("powernode.native._cffi_door",)).others),
+    *_OURS,
 )
 
 
