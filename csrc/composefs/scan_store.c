@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Objects on their way into a store: files in the staging directory, named by their digest. Small ones come from
- * memory, and the exclusive creation of the name makes two threads with the same content write it once. Large ones are
- * copied from a file that may be changing. Nothing here is durable yet.
+ * Objects on their way into a store: files in the staging directory, with the paths they will have in the store. Small
+ * ones come from memory, and the exclusive creation of the name makes two threads with the same content write it once.
+ * Large ones are copied from a file that may be changing. Nothing here is durable yet.
+ *
+ * The 256 folders also keep the threads apart: creating a file locks its directory, and with a single one they would
+ * wait for each other most of the time.
  */
 #include "scan.h"
 
@@ -15,30 +18,35 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-enum { HEX_SIZE = 2 * PN_DIGEST_SIZE, OBJECT_MODE = 0644 };
+enum { PATH_SIZE = 2 * PN_DIGEST_SIZE + 2, OBJECT_MODE = 0644, FOLDER_MODE = 0755 };
 
-static void hex_name(const uint8_t *digest, char name[HEX_SIZE + 1])
+/* "ab/cdef…" */
+static void object_path(const uint8_t *digest, char path[PATH_SIZE])
 {
-    *pn_hex_encode((uint8_t *)name, digest, PN_DIGEST_SIZE) = 0;
+    uint8_t *rest = pn_hex_encode((uint8_t *)path, digest, 1);
+    *rest = '/';
+    *pn_hex_encode(rest + 1, digest + 1, PN_DIGEST_SIZE - 1) = 0;
 }
 
-static int in_store(const struct pn_scan *scan, const char *name)
+static int is_there(int directory, const char *path)
 {
-    char path[HEX_SIZE + 2];
-    snprintf(path, sizeof(path), "%.2s/%s", name, name + 2);
-    return faccessat(scan->store, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return faccessat(directory, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static int is_staged(const struct pn_scan *scan, const char *name)
+static int make_folder(const struct pn_scan *scan, const char *path)
 {
-    return faccessat(scan->staging, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    const char folder[] = {path[0], path[1], 0};
+    if (mkdirat(scan->staging, folder, FOLDER_MODE) && errno != EEXIST)
+        return -errno;
+    return 0;
 }
 
-static int create(const struct pn_scan *scan, const char *name)
+static int create(const struct pn_scan *scan, const char *path)
 {
-    int fd = openat(scan->staging, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, OBJECT_MODE);
+    int fd = openat(scan->staging, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, OBJECT_MODE);
     return fd < 0 ? -errno : fd;
 }
 
@@ -54,11 +62,15 @@ static int finish(int fd, int error)
 int pn_scan_store_memory(void *context, const uint8_t *digest, const uint8_t *content, uint64_t size)
 {
     const struct pn_scan *scan = context;
-    char name[HEX_SIZE + 1];
-    hex_name(digest, name);
-    if (in_store(scan, name))
+    char path[PATH_SIZE];
+    object_path(digest, path);
+    if (is_there(scan->store, path))
         return 0;
-    int fd = create(scan, name), error = 0;
+    int fd = create(scan, path), error = 0;
+    if (fd == -ENOENT) {
+        error = make_folder(scan, path);
+        fd = error ? error : create(scan, path);
+    }
     if (fd < 0)
         return fd == -EEXIST ? 0 : fd;
     while (size && !error) {
@@ -110,10 +122,10 @@ static int copy_all(int from, int to, uint64_t size, const uint64_t *stop)
 
 int pn_scan_store_file(struct pn_scan *scan, int fd, uint64_t size, unsigned threads, uint8_t *digest)
 {
-    char name[HEX_SIZE + 1], temporary[32];
+    char path[PATH_SIZE], temporary[32];
     uint8_t copied[PN_DIGEST_SIZE];
-    hex_name(digest, name);
-    if (in_store(scan, name) || is_staged(scan, name))
+    object_path(digest, path);
+    if (is_there(scan->store, path) || is_there(scan->staging, path))
         return 0;
     /* Named by its digest only once that is known to be right: another thread relies on the name as soon as it is
      * there. The descriptor's number is this file's alone while it is open. */
@@ -129,9 +141,11 @@ int pn_scan_store_file(struct pn_scan *scan, int fd, uint64_t size, unsigned thr
     /* The file changed between hashing and copying: what the image refers to must be what is in the store. */
     if (!error && memcmp(copied, digest, PN_DIGEST_SIZE) != 0) {
         memcpy(digest, copied, PN_DIGEST_SIZE);
-        hex_name(digest, name);
+        object_path(digest, path);
     }
-    if (!error && renameat(scan->staging, temporary, scan->staging, name))
+    if (!error)
+        error = make_folder(scan, path);
+    if (!error && renameat(scan->staging, temporary, scan->staging, path))
         error = -errno;
     return finish(copy, error);
 }

@@ -158,18 +158,34 @@ static int staging_folder(const char *scratch)
     return open_folder(path);
 }
 
-static unsigned staged(int folder)
+/* How many names of this length are in a directory, which must have no others: no temporary one is left. */
+static unsigned entries_of(int folder, size_t length, int (*each)(int folder, const char *name))
 {
     unsigned count = 0;
     DIR *list = fdopendir(dup(folder));
     CHECK(list);
     for (const struct dirent *entry; (entry = readdir(list));)
         if (entry->d_name[0] != '.') {
-            CHECK(strlen(entry->d_name) == 64); /* no temporary name is left */
-            count++;
+            CHECK(strlen(entry->d_name) == length);
+            count += each ? (unsigned)each(folder, entry->d_name) : 1;
         }
     closedir(list);
     return count;
+}
+
+static int objects_in(int staging, const char *name)
+{
+    int folder = openat(staging, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    CHECK(folder >= 0);
+    unsigned count = entries_of(folder, 62, NULL);
+    CHECK(count); /* a folder is made for an object */
+    close(folder);
+    return (int)count;
+}
+
+static unsigned staged(int staging)
+{
+    return entries_of(staging, 2, objects_in);
 }
 
 static struct scan reference_scan(const char *directory, uint32_t what)

@@ -27,8 +27,15 @@ from collections.abc import Callable
 
 from powernode.base.errors import InternalError, OperatorError
 from powernode.composefs._object_errors import on_this_machine
-from powernode.composefs._object_files import make_locked_folder, remove_folder, seal_object, sync_folder, wrong_digest
-from powernode.composefs._object_names import object_path, parse_name
+from powernode.composefs._object_files import (
+    make_locked_folder,
+    remove_folder,
+    seal_object,
+    sync_folder,
+    take_folder,
+    wrong_digest,
+)
+from powernode.composefs._object_names import FAN_OUT, object_path, parse_name
 from powernode.linux import files
 
 TYPE_CHECKING = False
@@ -58,13 +65,13 @@ class Batch:
         self.written = 0
         self.skipped = 0
         self.sealed = 0
-        self.size_bytes = 0
         self._root = root
         self._digest_fd = digest_fd
         self._seal = seal
         self._jobs = max(1, jobs)
         self._progress = progress
         self._pending: dict[bytes, str] = {}
+        self._folders: list[str] = []  # of the batch's directory that hold nothing but what is pending
         self._numbers = itertools.count()
         self._open = True
         self._counting = allocate_lock()
@@ -104,11 +111,7 @@ class Batch:
     def add_bytes(self, data: bytes, digest: bytes | None = None, *, recompute: bool = True) -> bytes:
         """Add `data`; otherwise as `add_fd`."""
 
-        def write(copy: int) -> int:
-            files.write_all(copy, data)
-            return len(data)
-
-        return self._add(write, digest, recompute)
+        return self._add(lambda copy: files.write_all(copy, data), digest, recompute)
 
     @property
     def places(self) -> tuple[int, int]:
@@ -116,13 +119,25 @@ class Batch:
         return self._root_fd, self._folder_fd
 
     def adopt(self) -> None:
-        """Take what somebody trusted wrote into the batch's directory, complete and named by its hexadecimal digest."""
-        with on_this_machine("write to the object store", self._root), os.scandir(self._folder) as entries:
+        """Take what somebody trusted wrote into the batch's directory, complete and with its path inside the store."""
+        with on_this_machine("write to the object store", self._root):
+            for folder in FAN_OUT:
+                path = f"{self._folder}/{folder}"
+                if os.path.isdir(path):
+                    self._adopt_folder(path, folder)
+
+    def _adopt_folder(self, path: str, folder: str) -> None:
+        whole = True
+        with os.scandir(path) as entries:
             for entry in entries:
-                digest = parse_name(entry.name[:2], entry.name[2:])
-                if digest is not None and digest not in self._pending:
+                digest = parse_name(folder, entry.name)
+                if digest is None or digest in self._pending:
+                    whole = False
+                else:
                     self._pending[digest] = entry.path
-                    self._count(entry.stat(follow_symlinks=False).st_size)
+                    self.written += 1
+        if whole:
+            self._folders.append(folder)
 
     def commit(self) -> None:
         """Make everything durable and visible, in this order; ends the batch."""
@@ -147,18 +162,18 @@ class Batch:
             os.close(self._folder_fd)
             os.close(self._root_fd)
 
-    def _add(self, fill: Callable[[int], int], digest: bytes | None, recompute: bool) -> bytes:
+    def _add(self, fill: Callable[[int], object], digest: bytes | None, recompute: bool) -> bytes:
         if not self._open:
             raise InternalError("composefs.store.batch-over", "the batch is over already")
         if digest is not None and self.has(digest):
-            self._count(None)
+            self._count(new=False)
             return digest
         temporary = f"{self._folder}/{next(self._numbers)}"
         with on_this_machine("write to the object store", self._root):
             copy = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OBJECT_MODE)
             try:
                 os.fchmod(copy, OBJECT_MODE)  # whatever the umask
-                size = fill(copy)
+                fill(copy)
                 if digest is None or (recompute and not self._seal):
                     digest = self._computed(copy, digest)
             except BaseException:
@@ -169,18 +184,15 @@ class Batch:
             # Two threads may have written the same object; the first one to get here keeps its file.
             if self.has(digest) or self._pending.setdefault(digest, temporary) != temporary:
                 os.unlink(temporary)
-                self._count(None)
+                self._count(new=False)
             else:
-                self._count(size)
+                self._count(new=True)
         return digest
 
-    def _count(self, size: int | None) -> None:
+    def _count(self, *, new: bool) -> None:
         with self._counting:
-            if size is None:
-                self.skipped += 1
-            else:
-                self.written += 1
-                self.size_bytes += size
+            self.written += new
+            self.skipped += not new
 
     def _computed(self, copy: int, expected: bytes | None) -> bytes:
         if self._digest_fd is None:
@@ -200,20 +212,31 @@ class Batch:
         if self._seal:
             self._seal_all()
             self._sync_content(few)
-        folders = set()
-        for done, (digest, temporary) in enumerate(self._pending.items(), 1):
-            path = object_path(digest)
-            if path[:2] not in folders:
-                folders.add(path[:2])
-                os.makedirs(f"{self._root}/{path[:2]}", 0o755, exist_ok=True)
-            os.rename(temporary, f"{self._root}/{path}")
-            self._tell("name", done)
+        folders = self._name_all()
         if few:
             for folder in sorted(folders):
                 sync_folder(f"{self._root}/{folder}")
             os.fsync(self._root_fd)
         else:
             files.syncfs(self._root_fd)
+
+    def _name_all(self) -> set[str]:
+        """Give everything its name in the store; returns the folders that changed."""
+        # A folder that the store lacks is moved as it is: one rename in place of hundreds, for a new store.
+        taken = {
+            folder for folder in self._folders if take_folder(f"{self._folder}/{folder}", f"{self._root}/{folder}")
+        }
+        made = set(taken)
+        for done, (digest, temporary) in enumerate(self._pending.items(), 1):
+            path = object_path(digest)
+            folder = path[:2]
+            if folder not in made:
+                made.add(folder)
+                os.makedirs(f"{self._root}/{folder}", 0o755, exist_ok=True)
+            if folder not in taken or temporary != f"{self._folder}/{path}":
+                os.rename(temporary, f"{self._root}/{path}")
+            self._tell("name", done)
+        return made
 
     def _sync_content(self, few: bool) -> None:
         if not few:

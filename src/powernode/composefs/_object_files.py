@@ -54,11 +54,27 @@ def can_seal(folder: str) -> bool:
 
 def remove_folder(folder: str) -> int:
     """Remove a batch's directory; returns how many files were still in it."""
-    names = os.listdir(folder)
-    for name in names:
-        os.unlink(f"{folder}/{name}")
+    removed = 0
+    with os.scandir(folder) as entries:
+        for entry in list(entries):
+            if entry.is_dir(follow_symlinks=False):
+                removed += remove_folder(entry.path)
+            else:
+                os.unlink(entry.path)
+                removed += 1
     os.rmdir(folder)
-    return len(names)
+    return removed
+
+
+def take_folder(folder: str, place: str) -> bool:
+    """Give a whole directory its place if nothing is there; False if something is."""
+    try:
+        os.rename(folder, place)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
 
 
 def sync_folder(path: str) -> None:
