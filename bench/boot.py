@@ -33,11 +33,11 @@ import bootprobe
 import interpreter
 from harness import Report, version_of
 
+from powernode.debian.inputs import Inputs
 from powernode.image import qemu
-from powernode.image.inputs import Inputs
-from powernode.image.modules import Facts, Module, from_tree, write
 from powernode.image.request import Options
 from powernode.image.runtime.interpreter import PACKAGES
+from powernode.module.directory import Facts, Module, from_tree, write
 from support.debian import CACHE, UnavailableError
 from support.dracut import dracut_root, in_a_copy
 from vm import _images

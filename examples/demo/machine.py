@@ -64,7 +64,7 @@ def _usable_lock(arch: str) -> Path:
     fetched = run([POWERNODE, "image", "fetch", "--arch", arch, "--lock", str(committed)])
     if fetched.returncode == 0:
         return committed
-    if "image.input.gone" not in fetched.stderr:
+    if "debian.input.gone" not in fetched.stderr:
         sys.exit(fetched.stderr)
     show([POWERNODE, "image", "lock", "--arch", arch, "--out", str(renewed)])
     return renewed

@@ -24,14 +24,24 @@ MAY_USE: dict[str, set[str]] = {
     "linux": {"native", "base"},
     "manifest": {"base"},
     "composefs": {"erofs", "verity", "linux", "native", "base"},
-    "archive": {"base"},
+    "archive": {"native", "base"},
     "wire": {"base"},
     "trust": {"wire", "native", "base"},
     "signing": {"wire", "base"},
     "agent": {"wire", "trust", "manifest", "composefs", "erofs", "verity", "linux", "native", "base"},
-    "image": {"archive", "wire", "manifest", "composefs", "erofs", "verity", "linux", "native", "base"},
+    "debian": {"archive", "base"},
+    "net": {"base"},
+    "oci": {"net", "base"},
+    "module": {
+        *("debian", "archive", "oci", "net", "trust", "signing", "wire"),
+        *("manifest", "composefs", "erofs", "verity", "linux", "native", "base"),
+    },
+    "image": {
+        *("module", "debian", "archive", "oci", "trust", "wire"),
+        *("manifest", "composefs", "erofs", "verity", "linux", "native", "base"),
+    },
     "cli": {
-        *("agent", "image", "signing", "trust", "wire", "archive"),
+        *("agent", "image", "module", "debian", "signing", "trust", "oci", "net", "wire", "archive"),
         *("composefs", "erofs", "verity", "linux", "manifest", "native", "base"),
     },
 }

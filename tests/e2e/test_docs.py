@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from powernode.image.lock import parse, path_of
+from powernode.debian.lock import parse, path_of
 from support.debian import CACHE, CHECKOUT
 from vm._images import HOST_ARCH, locked
 

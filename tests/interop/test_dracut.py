@@ -19,11 +19,11 @@ import pytest
 from powernode import native
 from powernode.base.canonical import encode
 from powernode.image import board, library
-from powernode.image.modules import Facts, Module, from_tree, merge_root, write
 from powernode.image.persistdisk import node_files
 from powernode.image.persistdisk import write as write_disk
 from powernode.image.qemu import Disk, Machine
 from powernode.image.request import Options, make
+from powernode.module.directory import Facts, Module, from_tree, merge_root, write
 from support.debian import CACHE, CHECKOUT, UnavailableError
 from support.dracut import DracutRoot, dracut_root, in_a_copy
 from vm._images import HOST_ARCH, Booted, boot, tiny_module

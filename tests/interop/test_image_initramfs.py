@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from powernode.base.errors import PowernodeError
+from powernode.debian.inputs import Inputs
+from powernode.debian.lock import parse
 from powernode.image import elf, initramfs, library
-from powernode.image.inputs import Inputs
 from powernode.image.kernel import load_order, open_kernel, parse_list
-from powernode.image.lock import parse
 from powernode.image.pack import Packed, pack, unpack
 from powernode.image.runtime import interpreter
 from powernode.image.trees import Trees
@@ -44,7 +44,7 @@ def build(arch: str, *, source: Path = CHECKOUT / "src", csrc: Path = CHECKOUT /
         python = {name: Trees([inputs(name).tree(one) for one in interpreter.PACKAGES]) for name in {arch, HOST}}
         kernel = open_kernel(inputs(arch).tree(lock.group("kernel-cloud")[0].name))
     except PowernodeError as error:
-        if error.code not in ("image.input.gone", "image.input.unreachable", "image.apt.archive"):
+        if error.code not in ("debian.input.gone", "debian.input.unreachable", "debian.apt.archive"):
             raise
         pytest.skip(f"the packages cannot be had: {error}")
     lists = [CHECKOUT / f"initramfs/kernel-modules/{name}.list" for name in ("common", arch, "qemu")]

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from powernode.base.errors import PowernodeError
-from powernode.image import elf, lock
+from powernode.debian import lock
+from powernode.image import elf
 from support.debian import CACHE, CHECKOUT
 from vm._images import HOST_ARCH, locked
 
 PARTS = ("board", "csrc", "initramfs", "src")
 _IGNORED = shutil.ignore_patterns("__pycache__", "images", "*.egg-info")
-_UNAVAILABLE = ("image.input.gone", "image.input.unreachable", "image.apt.archive")
+_UNAVAILABLE = ("debian.input.gone", "debian.input.unreachable", "debian.apt.archive")
 
 
 def copy_of_checkout(target: Path, arch: str) -> Path:

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 from powernode.archive import cpio
+from powernode.debian.inputs import Inputs
 from powernode.image.compare import Origins, compare
-from powernode.image.inputs import Inputs
 from powernode.image.manifest import check_sums
 from powernode.image.pack import unpack
 from powernode.image.steps.initramfs import INITRAMFS

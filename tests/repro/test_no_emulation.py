@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from powernode.image.inputs import Inputs
+from powernode.debian.inputs import Inputs
 from powernode.image.manifest import MANIFEST, check_sums
 from repro._checkouts import copy_of_checkout, machine_can, powernode
 from support.debian import CACHE

@@ -16,8 +16,10 @@ import pytest
 from powernode.base.errors import PowernodeError
 from powernode.composefs import image as images
 from powernode.composefs.tree import Directory, RegularFile, walk
-from powernode.image import lock, modules, systembase
-from powernode.image.inputs import Inputs
+from powernode.debian import lock
+from powernode.debian.inputs import Inputs
+from powernode.module import directory as modules
+from powernode.module import systembase
 from support.debian import CACHE, CHECKOUT
 
 ARCHITECTURES = [arch for arch in os.environ.get("POWERNODE_REPRO", "").split(",") if arch]

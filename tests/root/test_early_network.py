@@ -17,7 +17,7 @@ import pytest
 from powernode.agent.network import EarlyNetwork, has_route
 from powernode.agent.paths import Paths
 from powernode.base.errors import MachineError
-from powernode.image.inputs import Inputs
+from powernode.debian.inputs import Inputs
 from root._metadata_service import ADDRESS, run_in_network
 from support.debian import CACHE
 from vm._images import HOST_ARCH, locked

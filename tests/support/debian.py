@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from powernode.base.errors import PowernodeError
-from powernode.image import apt
+from powernode.debian import apt
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("POWERNODE_CACHE") or CHECKOUT / ".cache")

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from powernode.base.errors import PowernodeError
-from powernode.image import apt, binfmt, lock
-from powernode.image.inputs import Inputs
+from powernode.debian import apt, binfmt, lock
+from powernode.debian.inputs import Inputs
 from powernode.image.kernel import open_kernel
 from support.debian import CACHE, CHECKOUT, UnavailableError
 

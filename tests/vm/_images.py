@@ -23,14 +23,16 @@ from pathlib import Path
 from typing import Any
 
 from powernode.base.errors import PowernodeError
-from powernode.image import board, guest, lock, qemu, systembase, variants
-from powernode.image.apt import PrivateApt
+from powernode.debian import lock
+from powernode.debian.apt import PrivateApt
+from powernode.debian.inputs import Inputs
+from powernode.image import board, guest, qemu, variants
 from powernode.image.build import Sources, build
-from powernode.image.inputs import Inputs
-from powernode.image.modules import Facts, Module, from_tree, read, write
 from powernode.image.packages import resolve
 from powernode.image.plan import digest_of_files
 from powernode.image.request import Options, make
+from powernode.module import systembase
+from powernode.module.directory import Facts, Module, from_tree, read, write
 from support.debian import CACHE, CHECKOUT
 
 _RESULT = re.compile(r"^@@ (\S+) (.*)$")
@@ -63,7 +65,7 @@ def locked(arch: str) -> lock.Lock:
             inputs.deb(package.name)
         return committed
     except PowernodeError as error:
-        if error.code != "image.input.gone":
+        if error.code != "debian.input.gone":
             raise
     private = PrivateApt(committed.suite, arch, CACHE / "apt")
     private.update()

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from powernode.image.modules import Module, merge_root
 from powernode.image.persistdisk import node_files
 from powernode.image.persistdisk import write as write_disk
 from powernode.image.qemu import Disk, copy_disk
 from powernode.image.request import Options
+from powernode.module.directory import Module, merge_root
 from vm._disk import HOME, DiskEditor
 from vm._images import HOST_ARCH, Booted, boot, kernel_initrd, machine, tiny_module
 

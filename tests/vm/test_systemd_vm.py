@@ -10,9 +10,9 @@ import shutil
 
 import pytest
 
-from powernode.image.modules import merge_root
 from powernode.image.qemu import Disk
 from powernode.image.request import Options
+from powernode.module.directory import merge_root
 from vm._images import boot, kernel_initrd, machine, system_base
 
 INSTANCE = "6f1c2b1e-97d5-4b1b-9d0a-3b7e9d0c8a11"

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from powernode.composefs.store import object_path
-from powernode.image.modules import Module, Root, merge_root
 from powernode.image.persistdisk import node_files
 from powernode.image.persistdisk import write as write_disk
 from powernode.image.qemu import Disk, copy_disk
 from powernode.image.request import Options
+from powernode.module.directory import Module, Root, merge_root
 from powernode.signing import keys
 from powernode.signing.sets import sign_set
 from powernode.verity import digest_buffer

@@ -8,7 +8,7 @@ directories stay writable for us; ownership and times are not kept.
 A link's text is kept as it is, and may be absolute: whoever opens paths in the unpacked tree resolves links inside it.
 Since trixie nearly everything ships below usr/ (merged-/usr); what a package still ships as lib/… stays at lib/….
 
-Out of scope: maintainer scripts; signatures and digests (image.inputs checks the whole file first).
+Out of scope: maintainer scripts; signatures and digests (debian.inputs checks the whole file first).
 
     unpack(open("busybox-static.deb", "rb"), Path("tree"))       # the folder exists and is empty
     control(open("busybox-static.deb", "rb"))["Version"]

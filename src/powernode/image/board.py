@@ -19,7 +19,7 @@ from pathlib import Path
 
 from powernode.base.errors import OperatorError
 from powernode.base.fields import Fields
-from powernode.image.lock import ARCHITECTURES
+from powernode.debian.lock import ARCHITECTURES
 
 __all__ = ["FOLDER", "Board", "Emulation", "Target", "names", "read"]
 

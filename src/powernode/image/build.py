@@ -23,8 +23,8 @@ from pathlib import Path
 
 from powernode import __version__
 from powernode.base.errors import MachineError, OperatorError
+from powernode.debian.inputs import Inputs
 from powernode.image import manifest
-from powernode.image.inputs import Inputs
 from powernode.image.plan import Plan, Report, Workspace
 
 __all__ = ["Sources", "build", "perform"]

@@ -21,11 +21,11 @@ from powernode.base.errors import DataError
 from powernode.composefs import image as images
 from powernode.image import library
 from powernode.image.manifest import MANIFEST, SUMS
-from powernode.image.modules import Module
 from powernode.image.pack import unpack
 from powernode.image.steps.initramfs import INITRAMFS
 from powernode.image.steps.kernel import CMDLINE, KERNEL
 from powernode.image.steps.persist import PERSIST
+from powernode.module.directory import Module
 
 __all__ = ["Difference", "Origins", "compare"]
 

@@ -26,7 +26,7 @@ from powernode import verity
 from powernode.base.canonical import decode
 from powernode.base.errors import DataError, OperatorError
 from powernode.base.fields import Fields
-from powernode.image.lock import ARCHITECTURES
+from powernode.debian.lock import ARCHITECTURES
 
 if TYPE_CHECKING:
     from powernode.base.canonical import Json

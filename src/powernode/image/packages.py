@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from powernode.base.errors import DataError
-from powernode.image.lock import Lock, LockedPackage
+from powernode.debian.basesystem import SYSTEM_BASE
+from powernode.debian.lock import Lock, LockedPackage
 
 __all__ = ["GROUPS", "SUITE", "Group", "How", "Oracle", "resolve"]
 
@@ -36,19 +37,6 @@ class Group:
     how: How
     names: tuple[str, ...]
 
-
-_BASE = (
-    "?essential",
-    "kmod",
-    "libpam-runtime",
-    "login",
-    "mount",
-    "netbase",
-    "passwd",
-    "systemd",
-    "systemd-sysv",
-    "udev",
-)
 
 GROUPS = {
     # Files are copied from these one by one, so Debian's dependencies (debconf, perl, …) do not count: libraries do.
@@ -81,13 +69,13 @@ GROUPS = {
     "kernel-generic": Group(how=How.POINTEE, names=("linux-image-{arch}",)),
     # What examples/modules/system-base asks for: small, without D-Bus, and without apt, which has nothing to do on a
     # root that is computed from modules.
-    "system-base": Group(how=How.CLOSURE, names=_BASE),
-    "system-base-ssh": Group(how=How.CLOSURE, names=(*_BASE, "openssh-server")),
+    "system-base": Group(how=How.CLOSURE, names=SYSTEM_BASE),
+    "system-base-ssh": Group(how=How.CLOSURE, names=(*SYSTEM_BASE, "openssh-server")),
 }
 
 
 class Oracle(Protocol):
-    """What image.apt.PrivateApt knows."""
+    """What debian.apt.PrivateApt knows."""
 
     def exact(self, names: Sequence[str]) -> list[LockedPackage]: ...
     def closure(self, requests: Sequence[str]) -> list[LockedPackage]: ...
@@ -105,7 +93,7 @@ def resolve(oracle: Oracle, suite: str, arch: str) -> Lock:
         found = {package.name for package in packages}
         if wanted.how is not How.CLOSURE and found != set(names):
             raise DataError(
-                "image.lock.unresolved",
+                "image.packages.unresolved",
                 f"the archive does not give what {group} asks for",
                 expected=", ".join(sorted(names)),
                 found=", ".join(sorted(found)),
@@ -118,7 +106,7 @@ def _pointee(oracle: Oracle, meta: str) -> str:
     images = [name for name in oracle.depends(meta) if name.startswith("linux-image-")]
     if len(images) != 1:
         raise DataError(
-            "image.lock.unresolved",
+            "image.packages.unresolved",
             f"{meta} names not exactly one kernel",
             expected="one linux-image-…",
             found=", ".join(images) or "none",

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from powernode.base.errors import InternalError, MachineError, OperatorError
 from powernode.composefs import image as images
-from powernode.image.modules import Module, Root
+from powernode.module.directory import Module, Root
 
 __all__ = ["HOME", "LABEL", "Content", "Link", "node_files", "tools", "write"]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from powernode.base.canonical import encode
-from powernode.image.inputs import Inputs
+from powernode.debian.inputs import Inputs
 
 if TYPE_CHECKING:
     from powernode.base.canonical import Json

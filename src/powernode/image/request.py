@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from powernode.base.canonical import decode, encode
 from powernode.base.errors import DataError, OperatorError
 from powernode.image import board
-from powernode.image.modules import ANY_ARCHITECTURE, Module, Root, merge_root, read
 from powernode.image.sets import describe
+from powernode.module.directory import ANY_ARCHITECTURE, Module, Root, merge_root, read
 from powernode.wire import bootset, nodeconfig
 
 if TYPE_CHECKING:

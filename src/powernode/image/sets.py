@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from powernode.image.modules import Module, Root
+from powernode.module.directory import Module, Root
 from powernode.wire.bootset import BootSet, ModuleRef, RootPolicy
 
 __all__ = ["describe"]

@@ -4,7 +4,7 @@
 Invariants: links are followed inside their own package only and never out of it; a path that several packages have is
 the first one's; nothing is written.
 
-Out of scope: where the packages come from (image.inputs).
+Out of scope: where the packages come from (debian.inputs).
 
     trees = Trees([inputs.tree("libc6"), inputs.tree("zlib1g")])
     trees.read("usr/lib/x86_64-linux-gnu/libz.so.1")

@@ -16,13 +16,13 @@ import pytest
 
 from powernode import native
 from powernode.archive import cpio
-from powernode.image.lock import path_of
+from powernode.debian.lock import path_of
 from powernode.image.manifest import MANIFEST, SUMS
-from powernode.image.modules import Module
 from powernode.image.plan import Plan, Workspace
 from powernode.image.request import CHECKOUT
 from powernode.image.steps.initramfs import INITRAMFS
 from powernode.image.variants import VARIANTS
+from powernode.module.directory import Module
 from powernode.signing import keys
 from unit.cli._command import Answer, Run
 from unit.image import _small_builds as small
@@ -131,7 +131,7 @@ class TestBuild:
         answer = builder.build("--json")
         assert (answer.status, answer.out) == (3, b"")
         error = json.loads(answer.err.splitlines()[-1])["error"]
-        assert error["code"] == "image.input.digest"
+        assert error["code"] == "debian.input.digest"
         assert not builder.image.exists()
 
     def test_an_output_that_is_a_file(self, builder: Builder) -> None:
@@ -204,7 +204,7 @@ class TestPlan:
         for name in ("POWERNODE_CACHE", "XDG_CACHE_HOME", "HOME"):
             monkeypatch.delenv(name, raising=False)
         assert builder.plan().status == 0
-        refuses(builder.build(), 2, "image.input.cache")
+        refuses(builder.build(), 2, "debian.input.cache")
 
     def test_variants_are_planned_once(self, builder: Builder) -> None:
         plans = builder.plan("--json", "--variant=kernel-initrd", "--variant=small").json["plans"]
@@ -221,12 +221,12 @@ class TestWhatIsRefused:
             (["--variant=floppy"], "image.variant"),
             (["--board=toaster"], "image.board.unknown"),
             (["--board=../board/qemu"], "image.board.unknown"),
-            (["--kernel=kernel-large"], "image.lock.group"),
+            (["--kernel=kernel-large"], "debian.lock.group"),
             (["--variant=kernel-initrd", "--kernel=initramfs"], "image.request.kernel"),
             (["--policy=soft"], "cli.option"),
             (["--room=-1"], "cli.option"),
             (["--room=999999"], "image.request.room"),
-            (["--modules=/nowhere"], "image.module.no-module"),
+            (["--modules=/nowhere"], "module.directory.no-module"),
             (["--config=/nowhere"], "image.request.file"),
             (["--fleet-root=/nowhere"], "image.request.file"),
             (["--lock=/nowhere"], "image.request.file"),
@@ -257,7 +257,7 @@ class TestWhatIsRefused:
 
     def test_a_damaged_module(self, builder: Builder, module: Module) -> None:
         module.image.write_bytes(module.image.read_bytes()[:-1] + b"?")
-        refuses(builder.plan(f"--modules={module.directory}"), 3, "image.module.digest")
+        refuses(builder.plan(f"--modules={module.directory}"), 3, "module.directory.digest")
 
     def test_a_configuration_with_a_typing_error(self, builder: Builder) -> None:
         path = builder.folder / "config.json"

@@ -23,18 +23,18 @@ import zstandard
 
 from powernode.archive import cpio
 from powernode.cli.image.options import host_arch
-from powernode.image import lock as locks
+from powernode.debian import lock as locks
+from powernode.debian.inputs import Inputs
+from powernode.debian.lock import Lock, LockedPackage
 from powernode.image.build import Sources
 from powernode.image.initramfs import Component, Part
-from powernode.image.inputs import Inputs
-from powernode.image.lock import Lock, LockedPackage
-from powernode.image.modules import Facts, Module, from_tree, write
 from powernode.image.pack import pack, unpack
 from powernode.image.plan import Plan, Step, Workspace
 from powernode.image.request import Request
 from powernode.image.steps.initramfs import INITRAMFS
 from powernode.image.steps.kernel import TakeKernel
 from powernode.image.steps.persist import WritePersist
+from powernode.module.directory import Facts, Module, from_tree, write
 from unit.archive._debs import Item, deb, directories
 from unit.image._elf_files import module as kernel_module
 from unit.image.test_kconfig import GOOD

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from powernode.base.errors import MachineError, PowernodeError
+from powernode.debian.lock import Lock
 from powernode.image.build import _exchange, build
-from powernode.image.lock import Lock
 from powernode.image.manifest import MANIFEST, SUMS, check_sums
 from powernode.image.plan import Plan, Step, Workspace
 from powernode.image.steps.kernel import TakeKernel
@@ -258,7 +258,7 @@ def test_a_wrong_digest(archive: Archive, tmp_path: Path) -> None:
     lock = lock_of(archive)
     path = archive.path(lock.package(KERNEL).filename)
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    assert refused(archive, tmp_path / "images/out", lock).code == "image.input.digest"
+    assert refused(archive, tmp_path / "images/out", lock).code == "debian.input.digest"
     assert list((tmp_path / "images").iterdir()) == []
 
 
@@ -266,7 +266,7 @@ def test_a_pin_that_is_gone(archive: Archive, tmp_path: Path) -> None:
     lock = lock_of(archive)
     archive.path(lock.package(KERNEL).filename).unlink()
     error = refused(archive, tmp_path / "out", lock)
-    assert (error.code, error.found) == ("image.input.gone", f"{KERNEL} 2")
+    assert (error.code, error.found) == ("debian.input.gone", f"{KERNEL} 2")
     assert "powernode image lock --arch" in str(error.hint)
 
 
@@ -297,5 +297,5 @@ def test_a_package_that_is_no_kernel(archive: Archive, tmp_path: Path) -> None:
     lock = lock_of(archive)
     archive.put("busybox-static", kernel_deb())
     step = TakeKernel(package="busybox-static", floor="none", dtb=None, cmdline="")
-    assert refused(archive, tmp_path / "out", lock, step).code == "image.input.digest"
+    assert refused(archive, tmp_path / "out", lock, step).code == "debian.input.digest"
     assert refused(archive, tmp_path / "out", lock_of(archive), step).code == "image.kernel.package"

@@ -16,12 +16,12 @@ from powernode.archive import cpio
 from powernode.image.build import build
 from powernode.image.compare import Difference, Origins, compare
 from powernode.image.manifest import MANIFEST, SUMS
-from powernode.image.modules import Module, merge_root
 from powernode.image.pack import unpack
 from powernode.image.plan import Step
 from powernode.image.steps.initramfs import INITRAMFS
 from powernode.image.steps.kernel import TakeKernel
 from powernode.image.steps.persist import PERSIST, WritePersist
+from powernode.module.directory import Module, merge_root
 from unit.image._small_builds import (
     CODE,
     KERNEL,

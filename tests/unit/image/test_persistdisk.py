@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from powernode.base.errors import OperatorError
-from powernode.image import modules, persistdisk
+from powernode.image import persistdisk
 from powernode.image.persistdisk import Content, Link
+from powernode.module import directory as modules
 
 needs_e2fsprogs = pytest.mark.skipif(
     not all(shutil.which(tool, path=f"{os.defpath}:/usr/sbin:/sbin") for tool in ("mke2fs", "debugfs", "e2fsck")),

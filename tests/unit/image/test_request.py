@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from powernode.base.errors import PowernodeError
-from powernode.image.modules import merge_root
 from powernode.image.request import Options, make
+from powernode.module.directory import merge_root
 from powernode.wire import bootset, nodeconfig
 from powernode.wire.bootset import RootPolicy
 from unit.image._small_builds import ARCH, module_in
@@ -88,7 +88,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
 
 
 def test_modules_that_make_no_root(tmp_path: Path) -> None:
-    assert refused(replace(OPTIONS, modules=(tmp_path,))).code == "image.module.no-module"
+    assert refused(replace(OPTIONS, modules=(tmp_path,))).code == "module.directory.no-module"
     other = module_in(tmp_path, "other", architecture={"amd64": "arm64", "arm64": "amd64"}[ARCH])
     assert refused(replace(OPTIONS, modules=(other.directory,))).code == "image.request.architecture"
     one = module_in(tmp_path, "one")

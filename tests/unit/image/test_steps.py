@@ -12,11 +12,11 @@ import pytest
 from powernode.base.errors import PowernodeError
 from powernode.image.build import build
 from powernode.image.manifest import MANIFEST
-from powernode.image.modules import merge_root
 from powernode.image.plan import Step
 from powernode.image.request import CHECKOUT, Options, make
 from powernode.image.steps.initramfs import AssembleInitramfs
 from powernode.image.steps.persist import PERSIST, WritePersist
+from powernode.module.directory import merge_root
 from unit.image._small_builds import (
     ARCH,
     KERNEL,

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from powernode.base.errors import PowernodeError
-from powernode.image import lock as locks
+from powernode.debian import lock as locks
+from powernode.debian.lock import Lock
 from powernode.image import variants
-from powernode.image.lock import Lock
 from powernode.image.plan import Plan
 from powernode.image.request import CHECKOUT, Options, make
 from unit.image._small_builds import ARCH, module_in
@@ -93,7 +93,7 @@ def refused(options: Options, checkout: Path = CHECKOUT) -> PowernodeError:
 @pytest.mark.parametrize(
     ("group", "code"),
     [
-        ("kernel-large", "image.lock.group"),
+        ("kernel-large", "debian.lock.group"),
         ("initramfs", "image.request.kernel"),
         ("system-base", "image.request.kernel"),
     ],

@@ -30,9 +30,10 @@ def run(arguments: Arguments) -> int:
     from pathlib import Path
 
     from powernode.cli.image.options import host_arch
-    from powernode.image import lock, systembase
-    from powernode.image.inputs import Inputs, default_cache
+    from powernode.debian import lock
+    from powernode.debian.inputs import Inputs, default_cache
     from powernode.image.request import CHECKOUT
+    from powernode.module import systembase
 
     arch = arguments.arch or host_arch()
     recipe = systembase.read_recipe(Path(arguments.recipe or CHECKOUT / "examples/modules/system-base"))

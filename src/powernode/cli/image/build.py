@@ -31,8 +31,8 @@ def run(arguments: Arguments) -> int:
     from time import monotonic
 
     from powernode.cli.image.options import folder, work
+    from powernode.debian.inputs import default_cache
     from powernode.image.build import build
-    from powernode.image.inputs import default_cache
     from powernode.image.manifest import MANIFEST
 
     built = []

@@ -28,9 +28,9 @@ def run(arguments: Arguments) -> int:
     from pathlib import Path
 
     from powernode.base.durable import write_durably
-    from powernode.image import lock as locks
-    from powernode.image.apt import PrivateApt
-    from powernode.image.inputs import default_cache
+    from powernode.debian import lock as locks
+    from powernode.debian.apt import PrivateApt
+    from powernode.debian.inputs import default_cache
     from powernode.image.packages import SUITE, resolve
 
     if not arguments.arch:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from powernode.debian.lock import Lock
     from powernode.image.build import Sources
-    from powernode.image.lock import Lock
     from powernode.image.plan import Plan
 
 TARGET_OPTIONS = (
@@ -102,7 +102,7 @@ def sources(arguments: Arguments) -> Sources:
     """For verbs that plan nothing."""
     import os
 
-    from powernode.image.inputs import default_cache
+    from powernode.debian.inputs import default_cache
 
     return _sources(_locks(arguments.arch, arguments.lock), default_cache(os.environ), arguments.archive)
 
@@ -116,8 +116,8 @@ def folder(out: str | None, variant: str, arch: str) -> Path:
 
 
 def _sources(locks: tuple[Lock, Lock], cache: Path, archive: str | None) -> Sources:
+    from powernode.debian.inputs import Inputs
     from powernode.image.build import Sources
-    from powernode.image.inputs import Inputs
 
     lock, host_lock = locks
     inputs = Inputs(lock, cache, archive)
@@ -139,7 +139,7 @@ def _locks(arch: str, given: str | None) -> tuple[Lock, Lock]:
     """The lock of the image and that of the machine that builds; one and the same where both are one architecture."""
     from pathlib import Path
 
-    from powernode.image import lock as locks
+    from powernode.debian import lock as locks
     from powernode.image.request import CHECKOUT, read_given
 
     def read(path: Path, wanted: str) -> Lock:

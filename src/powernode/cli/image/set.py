@@ -36,8 +36,8 @@ def run(arguments: Arguments) -> int:
     from pathlib import Path
 
     from powernode.base.durable import write_durably
-    from powernode.image.modules import merge_root, read
     from powernode.image.sets import describe
+    from powernode.module.directory import merge_root, read
     from powernode.signing.sets import sign_set
 
     for name, value in (("--modules", arguments.modules), ("--key", arguments.key), ("--serial", arguments.serial)):

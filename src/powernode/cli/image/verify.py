@@ -36,9 +36,9 @@ def run(arguments: Arguments) -> int:
     from pathlib import Path
 
     from powernode.cli.image.options import plan_work
+    from powernode.debian.inputs import default_cache
     from powernode.image.build import perform
     from powernode.image.compare import compare
-    from powernode.image.inputs import default_cache
     from powernode.image.manifest import check_sums, read
 
     folder = Path(arguments.operands[0])

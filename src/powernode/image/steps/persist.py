@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from powernode.image import persistdisk
-from powernode.image.modules import Module, Root
 from powernode.image.plan import Workspace
 from powernode.image.request import Request
+from powernode.module.directory import Module, Root
 
 __all__ = ["PERSIST", "WritePersist"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from powernode.base.errors import OperatorError
-from powernode.image.lock import Lock
+from powernode.debian.lock import Lock
 from powernode.image.plan import Plan
 from powernode.image.request import CHECKOUT, Request
 from powernode.image.variants import kernel_initrd

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from powernode.base.errors import OperatorError
-from powernode.image.lock import Lock, LockedPackage
+from powernode.debian.lock import Lock, LockedPackage
 from powernode.image.plan import Plan, Step
 from powernode.image.request import Request
 from powernode.image.runtime.interpreter import PACKAGES as PYTHON_PACKAGES

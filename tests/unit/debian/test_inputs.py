@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from powernode.base.errors import DataError, MachineError, OperatorError
-from powernode.image import lock as locks
-from powernode.image.inputs import Inputs, default_cache
-from powernode.image.lock import Lock, LockedPackage
+from powernode.debian import lock as locks
+from powernode.debian.inputs import Inputs, default_cache
+from powernode.debian.lock import Lock, LockedPackage
 from unit.archive._debs import Item, deb, directories
 
 HELLO = deb(*directories("./", "./usr/"), Item("./usr/hello", os.urandom(300_000), mode=0o755))
@@ -126,7 +126,7 @@ def test_another_file_is_refused_at_once_and_not_kept(archive: Archive, tmp_path
     archive.behaviour = [how]
     with pytest.raises(DataError) as caught:
         inputs(archive, tmp_path).deb("hello")
-    assert caught.value.code == "image.input.digest"
+    assert caught.value.code == "debian.input.digest"
     assert len(archive.requests) == 1
     assert list((tmp_path / "debs").iterdir()) == []
     assert inputs(archive, tmp_path).deb("hello").read_bytes() == HELLO
@@ -144,7 +144,7 @@ def test_a_pin_that_is_gone(archive: Archive, tmp_path: Path, how: str) -> None:
     archive.behaviour = [how]
     with pytest.raises(OperatorError) as caught:
         inputs(archive, tmp_path).deb("hello")
-    assert caught.value.code == "image.input.gone"
+    assert caught.value.code == "debian.input.gone"
     assert caught.value.found == "hello 2-hello"
     assert "powernode image lock --arch amd64" in str(caught.value.hint)
     assert list((tmp_path / "debs").iterdir()) == []
@@ -180,19 +180,19 @@ def test_given_up_in_the_end(archive: Archive, tmp_path: Path) -> None:
     archive.behaviour = ["503"] * 9
     with pytest.raises(MachineError) as caught:
         inputs(archive, tmp_path).deb("hello")
-    assert caught.value.code == "image.input.unreachable"
+    assert caught.value.code == "debian.input.unreachable"
     assert len(archive.requests) == 5
     archive.requests.clear()
     archive.behaviour = ["403"]
     with pytest.raises(MachineError) as caught:
         inputs(archive, tmp_path).deb("hello")
-    assert (caught.value.code, len(archive.requests)) == ("image.input.unreachable", 1)
+    assert (caught.value.code, len(archive.requests)) == ("debian.input.unreachable", 1)
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
     with pytest.raises(MachineError) as caught:
         Inputs(lock_of(), tmp_path, "http://127.0.0.1:1", pause=PAUSES.append).deb("hello")
-    assert caught.value.code == "image.input.unreachable"
+    assert caught.value.code == "debian.input.unreachable"
 
 
 def test_a_hostile_package_leaves_no_tree(archive: Archive, tmp_path: Path) -> None:
@@ -241,4 +241,4 @@ def test_where_the_cache_is() -> None:
     assert default_cache({"HOME": "/h", "XDG_CACHE_HOME": ""}) == Path("/h/.cache/powernode")
     with pytest.raises(OperatorError) as caught:
         default_cache({})
-    assert caught.value.code == "image.input.cache"
+    assert caught.value.code == "debian.input.cache"

@@ -143,7 +143,7 @@ class TreeBuilder:
         if member.issym():
             return Symlink(**attributes, target=os.fsencode(member.linkname))
         raise DataError(
-            "image.tree.type",
+            "module.tree.type",
             f"{member.name} is of a type that a root is not made of",
             expected="files, directories and links; device nodes are the kernel's to make",
         )
@@ -176,7 +176,7 @@ class TreeBuilder:
         for parent in parents:
             below = folder.entries.setdefault(parent, _Folder(mtime_s=self._latest_s))
             if not isinstance(below, _Folder):
-                raise DataError("image.tree.through", f"{os.fsdecode(place)} would be below what is no directory")
+                raise DataError("module.tree.through", f"{os.fsdecode(place)} would be below what is no directory")
             folder = below
         return folder, name
 

@@ -4,7 +4,7 @@
 Invariants: never more bytes than expected are written; on return the file is complete and has the digest. Only what
 can pass (a connection lost, a server overloaded) is tried again.
 
-Out of scope: names in the cache and locking (image.inputs).
+Out of scope: names in the cache and locking (debian.inputs).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def fetch(url: str, wanted: Wanted, file: BinaryIO, pause: Callable[[float], Non
             file.truncate(0)
             if not resumed:
                 raise DataError(
-                    "image.input.digest",
+                    "debian.input.digest",
                     f"{wanted.filename} from the archive is not the package in the lock",
                     expected=f"{wanted.size} bytes, sha256 {wanted.sha256}",
                     found=str(error),
@@ -114,7 +114,7 @@ def _starts_at(response: http.client.HTTPResponse, offset: int) -> bool:
 
 def _unreachable(url: str, wanted: Wanted, reason: Exception) -> MachineError:
     return MachineError(
-        "image.input.unreachable",
+        "debian.input.unreachable",
         f"{wanted.filename} cannot be downloaded: {reason}",
         expected=f"a file at {url}",
         hint="try again, or name another archive with --archive",

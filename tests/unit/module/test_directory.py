@@ -15,7 +15,7 @@ from powernode.composefs import image as images
 from powernode.composefs.merge import MergeResult
 from powernode.composefs.report import MergeConflictError, Rule
 from powernode.composefs.store import ObjectStore
-from powernode.image import modules
+from powernode.module import directory as modules
 
 FACTS = modules.Facts(name="base", version="1.0", architecture="amd64", effective_priority=1000)
 
@@ -94,7 +94,7 @@ def test_two_architectures_make_no_root(module: modules.Module, tree: Path, tmp_
     other = modules.write(tmp_path / "other", facts, modules.from_tree(tree))
     with pytest.raises(OperatorError) as refused:
         modules.merge_root([module, other])
-    assert refused.value.code == "image.module.architecture"
+    assert refused.value.code == "module.directory.architecture"
 
 
 def test_another_image_is_refused(module: modules.Module) -> None:
@@ -103,7 +103,7 @@ def test_another_image_is_refused(module: modules.Module) -> None:
     module.image.write_bytes(image)
     with pytest.raises(DataError) as refused:
         modules.read(module.directory)
-    assert refused.value.code == "image.module.digest"
+    assert refused.value.code == "module.directory.digest"
 
 
 def test_a_missing_object_is_refused(module: modules.Module) -> None:
@@ -111,21 +111,21 @@ def test_a_missing_object_is_refused(module: modules.Module) -> None:
     (module.objects / gone).unlink()
     with pytest.raises(DataError) as refused:
         modules.read(module.directory)
-    assert (refused.value.code, refused.value.expected) == ("image.module.object-missing", gone)
+    assert (refused.value.code, refused.value.expected) == ("module.directory.object-missing", gone)
 
 
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"name": "../../etc"}, "image.module.value"),
-        ({"version": ""}, "image.module.value"),
-        ({"architecture": "m68k"}, "image.module.value"),
-        ({"effective_priority": -1}, "image.module.value"),
-        ({"effective_priority": "1000"}, "image.module.type"),
-        ({"locked": 1}, "image.module.type"),
-        ({"mask": "/etc"}, "image.module.type"),
-        ({"masks": []}, "image.module.unknown-key"),
-        ({"digest": "sha512:" + "00" * 64}, "image.module.value"),
+        ({"name": "../../etc"}, "module.directory.value"),
+        ({"version": ""}, "module.directory.value"),
+        ({"architecture": "m68k"}, "module.directory.value"),
+        ({"effective_priority": -1}, "module.directory.value"),
+        ({"effective_priority": "1000"}, "module.directory.type"),
+        ({"locked": 1}, "module.directory.type"),
+        ({"mask": "/etc"}, "module.directory.type"),
+        ({"masks": []}, "module.directory.unknown-key"),
+        ({"digest": "sha512:" + "00" * 64}, "module.directory.value"),
         ({"digest": "yes"}, "digest.text"),
     ],
 )
@@ -140,13 +140,13 @@ def test_a_folder_that_is_no_module_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(OperatorError) as refused:
             modules.read(folder)
-        assert refused.value.code == "image.module.no-module"
+        assert refused.value.code == "module.directory.no-module"
 
 
 def test_a_module_that_is_there_stays(module: modules.Module, tree: Path) -> None:
     with pytest.raises(OperatorError) as refused:
         modules.write(module.directory, FACTS, modules.from_tree(tree))
-    assert refused.value.code == "image.module.exists"
+    assert refused.value.code == "module.directory.exists"
     assert modules.read(module.directory) == module
 
 

@@ -15,8 +15,8 @@ from powernode.base.errors import DataError
 from powernode.composefs import image as images
 from powernode.composefs.store import ObjectStore
 from powernode.composefs.tree import Directory, RegularFile, Symlink
-from powernode.image.tartree import TreeBuilder
 from powernode.manifest.globs import compile_globs
+from powernode.module.tree import TreeBuilder
 
 LATEST = 1_700_000_000
 
@@ -166,9 +166,9 @@ def test_a_folder_replaces_files_and_keeps_the_directories_of_the_archive(tmp_pa
 @pytest.mark.parametrize(
     ("members", "code"),
     [
-        ([member("null", type=tarfile.CHRTYPE)], "image.tree.type"),
-        ([member("pipe", type=tarfile.FIFOTYPE)], "image.tree.type"),
-        ([member("file", b"x"), member("file/below", b"x")], "image.tree.through"),
+        ([member("null", type=tarfile.CHRTYPE)], "module.tree.type"),
+        ([member("pipe", type=tarfile.FIFOTYPE)], "module.tree.type"),
+        ([member("file", b"x"), member("file/below", b"x")], "module.tree.through"),
     ],
 )
 def test_what_a_root_is_not_made_of_is_refused(

@@ -25,9 +25,9 @@ from pathlib import Path
 
 from powernode.archive.deb import unpack
 from powernode.base.errors import DataError, OperatorError
-from powernode.image import apt
-from powernode.image._fetch import GoneError, fetch
-from powernode.image.lock import Lock, LockedPackage
+from powernode.debian import apt
+from powernode.debian._fetch import GoneError, fetch
+from powernode.debian.lock import Lock, LockedPackage
 
 __all__ = ["Inputs", "default_cache"]
 
@@ -40,7 +40,7 @@ def default_cache(environment: Mapping[str, str]) -> Path:
         return Path(folder) / "powernode"
     if home := environment.get("HOME"):
         return Path(home) / ".cache" / "powernode"
-    raise OperatorError("image.input.cache", "there is no place for downloads", hint="set POWERNODE_CACHE")
+    raise OperatorError("debian.input.cache", "there is no place for downloads", hint="set POWERNODE_CACHE")
 
 
 class Inputs:
@@ -122,7 +122,7 @@ class Inputs:
             part.unlink()
             newest = self._newest(package.name)
             raise OperatorError(
-                "image.input.gone",
+                "debian.input.gone",
                 f"the archive no longer serves {package.name} {package.version}",
                 expected=package.filename,
                 found=f"{package.name} {newest}" if newest else f"no {package.name} at all",

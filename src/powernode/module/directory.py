@@ -6,7 +6,7 @@ describes no tree and one whose objects are not all there, so a Module in hand i
 their digests; their content is checked when they are put in and by the kernel when they are used. A module that ships
 all of its tree has the same image as the root made of it alone.
 
-Out of scope: making trees (`systembase`, `tartree`), signatures, the order of modules (`manifest.priority`).
+Out of scope: making trees (`systembase`, `tree`), signatures, the order of modules (`manifest.priority`).
 
     module = write(Path("base"), facts, lambda store: scan.image_of("tree", options, store=store))
     root = merge_root([read(Path("base")), read(Path("site"))])
@@ -31,7 +31,7 @@ from powernode.composefs import image as images
 from powernode.composefs import scan
 from powernode.composefs.merge import MergeInput, MergeResult, merge
 from powernode.composefs.store import ObjectStore, object_path
-from powernode.image.lock import ARCHITECTURES
+from powernode.debian.lock import ARCHITECTURES
 from powernode.manifest.globs import compile_globs
 
 __all__ = ["DOCUMENT", "IMAGE", "MIN_VERSION", "OBJECTS", "Facts", "Fill", "Module", "Root", "from_tree", "merge_root"]
@@ -44,7 +44,7 @@ ANY_ARCHITECTURE = "all"
 Fill = Callable[[ObjectStore], bytes]
 """Puts a tree's objects into the store and returns its image."""
 
-_CODE = "image.module"
+_CODE = "module.directory"
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]{0,127}")
 _VERSION = re.compile(r"[a-z0-9][A-Za-z0-9+.~:_-]{0,127}")
 _PRIORITY_MAX = 1_000_000_000

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from powernode.base.errors import DataError, MachineError, OperatorError
-from powernode.image import binfmt, debrepo, lock, packages, systembase
+from powernode.debian import binfmt, lock, repository
+from powernode.image import packages
 from powernode.manifest.globs import compile_globs
+from powernode.module import systembase
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 BASE = CHECKOUT / "examples/modules/system-base"
@@ -80,16 +82,16 @@ def test_the_machine_id_is_empty_and_what_is_to_run_is_executable() -> None:
 def test_an_option_that_is_not_there_is_refused() -> None:
     with pytest.raises(OperatorError) as refused:
         systembase.read_recipe(BASE).wanted(["telnet"])
-    assert (refused.value.code, refused.value.expected) == ("image.base.option", "ssh")
+    assert (refused.value.code, refused.value.expected) == ("module.base.option", "ssh")
 
 
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"package": []}, "image.base.recipe.unknown-key"),
-        ({"packages": "systemd"}, "image.base.recipe.type"),
-        ({"options": [{"name": "ssh"}]}, "image.base.recipe.missing"),
-        ({"effective_priority": -1}, "image.base.recipe.value"),
+        ({"package": []}, "module.base.recipe.unknown-key"),
+        ({"packages": "systemd"}, "module.base.recipe.type"),
+        ({"options": [{"name": "ssh"}]}, "module.base.recipe.missing"),
+        ({"effective_priority": -1}, "module.base.recipe.value"),
     ],
 )
 def test_a_recipe_with_a_mistake_is_refused(tmp_path: Path, changes: dict[str, object], code: str) -> None:
@@ -101,14 +103,14 @@ def test_a_recipe_with_a_mistake_is_refused(tmp_path: Path, changes: dict[str, o
 def test_a_folder_without_a_recipe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OperatorError) as refused:
         systembase.read_recipe(tmp_path)
-    assert refused.value.code == "image.base.recipe"
+    assert refused.value.code == "module.base.recipe"
 
 
 def test_the_repository_lists_what_it_holds(tmp_path: Path) -> None:
     debs = [deb(tmp_path, "b", extra="Depends: a,\n c (>= 1)\n"), deb(tmp_path, "a")]
     place = tmp_path / "repository"
     place.mkdir()
-    debrepo.write_repository(debs, place)
+    repository.write_repository(debs, place)
     first, second = (place / "Packages").read_text().split("\n\n")
     assert first.startswith("Package: a\nVersion: 1\nArchitecture: all\nFilename: ./a.deb\n")
     assert "Depends: a, c (>= 1)\n" in second
@@ -121,7 +123,7 @@ def test_the_repository_does_not_depend_on_the_order(tmp_path: Path) -> None:
     debs = [deb(tmp_path, name) for name in ("b", "a")]
     for place, order in ((tmp_path / "x", debs), (tmp_path / "y", debs[::-1])):
         place.mkdir()
-        debrepo.write_repository(order, place)
+        repository.write_repository(order, place)
     assert (tmp_path / "x/Packages").read_bytes() == (tmp_path / "y/Packages").read_bytes()
 
 
@@ -129,15 +131,15 @@ def test_a_package_there_twice_is_refused(tmp_path: Path) -> None:
     place = tmp_path / "repository"
     place.mkdir()
     with pytest.raises(DataError) as refused:
-        debrepo.write_repository([deb(tmp_path, "a"), deb(tmp_path, "a", built_s=2000)], place)
+        repository.write_repository([deb(tmp_path, "a"), deb(tmp_path, "a", built_s=2000)], place)
     assert refused.value.code == "image.repository.package"
 
 
 def test_the_newest_package_gives_the_time(tmp_path: Path) -> None:
-    assert debrepo.newest([deb(tmp_path, "a", built_s=7), deb(tmp_path, "b", built_s=9)]) == 9
+    assert repository.newest([deb(tmp_path, "a", built_s=7), deb(tmp_path, "b", built_s=9)]) == 9
     (tmp_path / "no.deb").write_bytes(b"text")
     with pytest.raises(DataError) as refused:
-        debrepo.newest([tmp_path / "no.deb"])
+        repository.newest([tmp_path / "no.deb"])
     assert refused.value.code == "image.repository.package"
 
 
@@ -153,7 +155,7 @@ def test_a_registered_interpreter_is_enough(tmp_path: Path) -> None:
 def test_a_missing_interpreter_is_named(tmp_path: Path) -> None:
     with pytest.raises(MachineError) as refused:
         binfmt.ensure("arm64", kernel=tmp_path, packaged=tmp_path, machine="x86_64")
-    assert refused.value.code == "image.binfmt.missing"
+    assert refused.value.code == "debian.binfmt.missing"
 
 
 def test_a_forgotten_interpreter_is_registered(tmp_path: Path) -> None:
@@ -167,7 +169,7 @@ def test_a_forgotten_interpreter_is_registered(tmp_path: Path) -> None:
 def test_a_module_that_is_there_is_refused_before_anything_is_built(tmp_path: Path) -> None:
     with pytest.raises(OperatorError) as refused:
         systembase.build(systembase.read_recipe(BASE), [], arch="amd64", directory=tmp_path, scratch=tmp_path)
-    assert refused.value.code == "image.module.exists"
+    assert refused.value.code == "module.directory.exists"
 
 
 def test_name_servers_are_taken_from_the_state_of_networkd(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ the network, such as a proxy, have a say), and the index is believed only with t
 past its Valid-Until is taken: snapshots always are, and what is locked is pinned by digest. Any architecture from any
 host, without root.
 
-Out of scope: downloading packages (image.inputs); any archive but Debian's.
+Out of scope: downloading packages (debian.inputs); any archive but Debian's.
 
     private = PrivateApt("trixie", "arm64", Path(".cache/apt"))
     private.update()
@@ -25,7 +25,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from powernode.base.errors import DataError, MachineError, OperatorError
-from powernode.image.lock import LockedPackage
+from powernode.debian.lock import LockedPackage
 
 __all__ = ["PrivateApt", "machine_archive", "parse_uris"]
 
@@ -46,7 +46,7 @@ class PrivateApt:
     ) -> None:
         if not _KEYRING.is_file():
             raise MachineError(
-                "image.apt.keyring", f"{_KEYRING} is not here", hint="install the package debian-archive-keyring"
+                "debian.apt.keyring", f"{_KEYRING} is not here", hint="install the package debian-archive-keyring"
             )
         self._archive = _checked(archive_url) if archive_url else machine_archive()
         self._architecture = architecture
@@ -113,12 +113,12 @@ class PrivateApt:
                 command, cwd=cwd or self._folder, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
             )
         except FileNotFoundError as error:
-            raise MachineError("image.apt.tool", f"{tool} is not here", hint="this needs Debian's apt") from error
+            raise MachineError("debian.apt.tool", f"{tool} is not here", hint="this needs Debian's apt") from error
         except subprocess.TimeoutExpired as error:
-            raise MachineError("image.apt.time", f"{tool} {arguments[0]} took more than {_TIMEOUT_S} s") from error
+            raise MachineError("debian.apt.time", f"{tool} {arguments[0]} took more than {_TIMEOUT_S} s") from error
         if result.returncode:
             raise MachineError(
-                "image.apt.failed", f"{tool} {' '.join(arguments)} failed", found=result.stderr.strip()[-500:]
+                "debian.apt.failed", f"{tool} {' '.join(arguments)} failed", found=result.stderr.strip()[-500:]
             )
         return result.stdout
 
@@ -132,7 +132,7 @@ def parse_uris(text: str, archive_url: str) -> list[LockedPackage]:
             continue
         found = _URI_LINE.fullmatch(line.rstrip())
         if found is None or not found["uri"].startswith(base):
-            raise DataError("image.apt.uris", "apt named a package in a way not understood", found=line)
+            raise DataError("debian.apt.uris", "apt named a package in a way not understood", found=line)
         name, version, architecture = found["file"].split("_")
         packages.append(
             LockedPackage(
@@ -153,7 +153,7 @@ def machine_archive(etc: Path = Path("/etc/apt")) -> str:
         if _DEBIAN_PATH.fullmatch(uri) and _ARCHIVE.fullmatch(uri):
             return uri.rstrip("/")
     raise OperatorError(
-        "image.apt.archive", "there is no Debian archive in this machine's apt sources", hint="name one with --archive"
+        "debian.apt.archive", "there is no Debian archive in this machine's apt sources", hint="name one with --archive"
     )
 
 
@@ -172,6 +172,6 @@ def _uris(etc: Path) -> Iterator[str]:
 def _checked(archive_url: str) -> str:
     if not _ARCHIVE.fullmatch(archive_url):
         raise OperatorError(
-            "image.apt.url", "this is no archive's address", expected="http(s)://HOST/PATH", found=archive_url
+            "debian.apt.url", "this is no archive's address", expected="http(s)://HOST/PATH", found=archive_url
         )
     return archive_url.rstrip("/")

@@ -32,14 +32,15 @@ from powernode.base.errors import MachineError, OperatorError
 from powernode.base.fields import Fields
 from powernode.composefs import image as images
 from powernode.composefs.store import ObjectStore
-from powernode.image import binfmt, modules
-from powernode.image.debrepo import newest, write_repository
-from powernode.image.tartree import TreeBuilder
+from powernode.debian import binfmt
+from powernode.debian.repository import newest, write_repository
 from powernode.manifest.globs import compile_globs
+from powernode.module import directory as modules
+from powernode.module.tree import TreeBuilder
 
 __all__ = ["Recipe", "build", "group", "read_recipe"]
 
-_CODE = "image.base"
+_CODE = "module.base"
 _MAX_RECIPE_BYTES = 1 << 20
 _MAX_NAMES = 1000
 

@@ -8,7 +8,7 @@ archive is in it, only the path below one, so any mirror or snapshot can serve i
 Groups: `initramfs` (what the initramfs copies from, and what runs its Python natively on a build host of that
 architecture), `kernel-cloud` and `kernel-generic` (one kernel each), `system-base` (a closure that installs alone).
 
-Out of scope: what belongs into a group (image.packages), finding versions (image.apt), downloading (image.inputs).
+Out of scope: what belongs into a group (image.packages), finding versions (debian.apt), downloading (debian.inputs).
 
     lock = parse(Path("initramfs/lock/amd64.json").read_bytes())
     lock.package("libc6").version
@@ -71,7 +71,7 @@ class Lock:
     def group(self, name: str) -> tuple[LockedPackage, ...]:
         if name not in self.groups:
             raise OperatorError(
-                "image.lock.group",
+                "debian.lock.group",
                 f"the lock for {self.arch} has no group {name}",
                 expected=", ".join(sorted(self.groups)),
                 hint=f"powernode image lock --arch {self.arch}",
@@ -84,7 +84,7 @@ class Lock:
                 if package.name == name:
                     return package
         raise OperatorError(
-            "image.lock.package",
+            "debian.lock.package",
             f"the lock for {self.arch} has no package {name}",
             hint=f"add it to image/packages.py, then powernode image lock --arch {self.arch}",
         )
@@ -112,7 +112,7 @@ def encode(lock: Lock) -> bytes:
 def parse(data: bytes) -> Lock:
     """The lock in these bytes."""
     content = decode(data, what="the lock", max_bytes=_MAX_BYTES)
-    with Fields(content, code="image.lock", what="the lock") as fields:
+    with Fields(content, code="debian.lock", what="the lock") as fields:
         fields.integer("version", least=_VERSION, most=_VERSION)
         arch, suite = fields.text("arch"), _matching(fields, "suite", _WORD)
         if arch not in ARCHITECTURES:
@@ -187,4 +187,4 @@ def _consistent(groups: Iterable[tuple[LockedPackage, ...]]) -> None:
     seen: dict[str, LockedPackage] = {}
     for package in (package for packages in groups for package in packages):
         if seen.setdefault(package.name, package) != package:
-            raise DataError("image.lock.conflict", f"two groups disagree about {package.name}")
+            raise DataError("debian.lock.conflict", f"two groups disagree about {package.name}")

@@ -4,7 +4,7 @@
 Invariants: a machine that can is left as it is; one that has qemu-user and forgot to register it is helped by the
 kernel's own interface, with what the package says. The registration lasts until the next start.
 
-    ensure("arm64")      # MachineError("image.binfmt.missing", …) if it cannot be
+    ensure("arm64")      # MachineError("debian.binfmt.missing", …) if it cannot be
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def ensure(arch: str, *, kernel: Path = _KERNEL, packaged: Path = _PACKAGED, mac
     rule = packaged / f"qemu-{wanted}.conf"
     if not rule.is_file():
         raise MachineError(
-            "image.binfmt.missing",
+            "debian.binfmt.missing",
             f"this machine ({machine}) cannot run programs of {arch}, as installing packages must",
             hint="apt-get install qemu-user-binfmt",
         )
@@ -42,7 +42,7 @@ def ensure(arch: str, *, kernel: Path = _KERNEL, packaged: Path = _PACKAGED, mac
                 (kernel / "register").write_text(line)
     except (OSError, subprocess.CalledProcessError) as error:
         raise MachineError(
-            "image.binfmt.register",
+            "debian.binfmt.register",
             f"the interpreter for {arch} is installed, but not registered",
             hint="as root: systemctl restart systemd-binfmt",
         ) from error
