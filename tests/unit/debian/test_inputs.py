@@ -224,7 +224,7 @@ def test_processes_at_once(archive: Archive, tmp_path: Path) -> None:
     lock = tmp_path / "lock.json"
     lock.write_bytes(locks.encode(lock_of()))
     code = (
-        "import sys; from pathlib import Path; from powernode.image import inputs, lock\n"
+        "import sys; from pathlib import Path; from powernode.debian import inputs, lock\n"
         "one = inputs.Inputs(lock.parse(Path(sys.argv[1]).read_bytes()), Path(sys.argv[2]), sys.argv[3])\n"
         "assert (one.tree('hello') / 'usr/hello').stat().st_size == 300_000"
     )
