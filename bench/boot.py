@@ -22,7 +22,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import bootprobe
 import interpreter
-from harness import Report, version_of
+from harness import Report, run_measures, version_of
 
 from powernode.debian.inputs import Inputs
 from powernode.image import qemu
@@ -268,11 +268,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="powernode-bench-") as folder:
         bench = Bench(Path(folder), options.arch, rounds, 15 if options.quick else 60)
         print(f"boot, {options.arch} under TCG on {bench.report.facts['cpu']}")
-        for name in (options.only or ("tiny,native" if options.quick else "tiny,base,native,seal")).split(","):
-            measure: Callable[[], None] | None = getattr(bench, f"measure_{name}", None)
-            if measure is None:
-                sys.exit(f"no measure is called {name}")
-            measure()
+        run_measures(bench, options.only or ("tiny,native" if options.quick else "tiny,base,native,seal"))
         bench.report.write()
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from harness import ROOT, Report, header
+from harness import ROOT, Report, header, run_measures
 
 from powernode import native
 from powernode.composefs import image
@@ -173,11 +173,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=parent) as folder:
         bench = Bench(Path(folder), options.runs, options.debian)
         header(f"composefs, {bench.report.facts['cpu']}; the last columns are the memory of us / the peer")
-        for name in options.only.split(","):
-            measure: Callable[[], None] | None = getattr(bench, f"measure_{name}", None)
-            if measure is None:
-                sys.exit(f"no measure is called {name}")
-            measure()
+        run_measures(bench, options.only)
         bench.report.write()
 
 

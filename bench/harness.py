@@ -155,3 +155,12 @@ def header(what: str) -> None:
 
 if __name__ == "__main__":
     sys.exit("this is the harness; run bench/verity.py or bench/composefs.py")
+
+
+def run_measures(bench: object, names: str) -> None:
+    """The methods `measure_NAME` that a comma list names, in its order."""
+    for name in names.split(","):
+        measure: Callable[[], None] | None = getattr(bench, f"measure_{name}", None)
+        if measure is None:
+            sys.exit(f"no measure is called {name}")
+        measure()

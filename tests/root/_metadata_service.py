@@ -10,16 +10,15 @@ The namespace belongs to a thread and goes away with it: nothing has a name that
 
 from __future__ import annotations
 
-import ctypes
-import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from support.namespaces import NETWORK, run_unshared
+
 ADDRESS = ("169.254.169.254", 80)
-_CLONE_NEWNET = 0x40000000
 
 Answer = Callable[["Handler"], None]
 
@@ -77,26 +76,9 @@ def serving(answer: Answer) -> Iterator[Service]:
 
 
 def _enter_network() -> None:
-    """For the calling thread and what it starts; the namespace goes away with them."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_NEWNET) == -1:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     for command in ("link set lo up", f"addr add {ADDRESS[0]}/32 dev lo"):
         subprocess.run(["ip", *command.split()], check=True, capture_output=True)
 
 
 def run_in_network(body: Callable[[], None]) -> None:
-    caught: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            _enter_network()
-            body()
-        except BaseException as error:
-            caught.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if caught:
-        raise caught[0]
+    run_unshared(NETWORK, _enter_network, body)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import ctypes
 import gzip
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,37 +13,24 @@ from pathlib import Path
 
 import pytest
 
+from support.namespaces import MOUNTS, run_unshared
+
 VECTOR = Path(__file__).resolve().parents[1] / "vectors" / "mount" / "tiny.erofs.gz"
 OBJECT = b"powernode\n" * 2000
 OBJECT_PATH = "aa/feebcb6478f6817359f9cec79f047b5cf1bf7162181e108f7d2e4661c3d4e1"
-_CLONE_NEWNS = 0x20000
 _MS_REC_PRIVATE = 0x4000 | 0x40000
 
 Privately = Callable[[Callable[[], None]], None]
 
 
-def _enter_private_namespace() -> None:
-    """For the calling thread only: its mounts go away with it."""
+def _keep_mounts_private() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_NEWNS) == -1 or libc.mount(b"none", b"/", None, ctypes.c_ulong(_MS_REC_PRIVATE), None) == -1:
+    if libc.mount(b"none", b"/", None, ctypes.c_ulong(_MS_REC_PRIVATE), None) == -1:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def run_privately(body: Callable[[], None]) -> None:
-    caught: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            _enter_private_namespace()
-            body()
-        except BaseException as error:
-            caught.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if caught:
-        raise caught[0]
+    run_unshared(MOUNTS, _keep_mounts_private, body)
 
 
 def mounts() -> list[str]:
