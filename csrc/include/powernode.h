@@ -50,8 +50,8 @@ int32_t pn_composefs_text_from_image(const uint8_t *image, uint64_t size, uint32
 /* A directory as a composefs image (`what` 0) or as dump text (1). `flags`: 1 no xattrs, 2 only user.* xattrs, 4 no
  * device nodes, 8 all times zero, 16 names of one inode become hard links. With `store` and `staging` (directories,
  * else -1) every object the store lacks is written to `staging` with the path it shall have in the store ("ab/cd...");
- * making it durable and giving it its place is the caller's, and so is emptying `staging` after an error. `progress` may
- * be NULL, else three words: files done, bytes done, and one the caller sets to cancel. */
+ * making it durable and giving it its place is the caller's, and so is emptying `staging` after an error. `progress`
+ * may be NULL, else three words: files done, bytes done, and one the caller sets to cancel. */
 int32_t pn_composefs_from_directory(int32_t directory, uint32_t what, uint32_t flags, uint32_t threads,
                                     uint32_t min_version, uint32_t max_version, int32_t store, int32_t staging,
                                     uint64_t *progress, struct pn_buffer *result, struct pn_failure *failure);
