@@ -39,10 +39,15 @@ def encode(value: Json, *, max_depth: int = MAX_DEPTH) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
-def decode(data: bytes, *, what: str, max_bytes: int, max_depth: int = MAX_DEPTH) -> Json:
-    """The value of a whole document; `what` names it in refusals."""
+def decode(
+    data: bytes, *, what: str, max_bytes: int, max_depth: int = MAX_DEPTH, max_values: int | None = None
+) -> Json:
+    """The value of a whole document; `what` names it in refusals. A value takes up to a hundred times the memory of its
+    bytes, so who allows many bytes limits the values, too."""
     if len(data) > max_bytes:
         raise DataError("json.size", f"{what} is too long", expected=f"at most {max_bytes} bytes", found=f"{len(data)}")
+    if max_values is not None and (values := sum(map(data.count, (b",", b"[", b"{")))) > max_values:
+        raise DataError("json.values", f"{what} has too many values", expected=f"{max_values}", found=f"about {values}")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

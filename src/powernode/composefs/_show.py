@@ -6,6 +6,8 @@ shown(b"/etc/\\x1b[2J")      # '/etc/\\x1b[2J', eight letters and no command to 
 
 from __future__ import annotations
 
+from powernode.base.text import clean
+
 
 def decoded(path: bytes) -> str:
     """Reversible text: `os.fsdecode` for UTF-8, without asking the environment."""
@@ -13,8 +15,5 @@ def decoded(path: bytes) -> str:
 
 
 def shown(path: bytes) -> str:
-    """Text for people: what does not print is escaped."""
-    text = path.decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    """Text for people."""
+    return clean(path)

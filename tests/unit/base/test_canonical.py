@@ -139,3 +139,10 @@ def test_a_circle_ends() -> None:
     with pytest.raises(DataError) as refusal:
         canonical.encode(circle)
     assert refusal.value.code == "json.depth"
+
+
+def test_values_are_limited_before_they_are_made() -> None:
+    assert canonical.decode(b"[1,2,[3]]", what="it", max_bytes=100, max_values=4) == [1, 2, [3]]
+    with pytest.raises(DataError) as caught:
+        canonical.decode(b"[{},{},{}]", what="it", max_bytes=100, max_values=5)
+    assert caught.value.code == "json.values"
