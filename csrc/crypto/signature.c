@@ -44,6 +44,10 @@ static const struct algorithm {
     [3] = {ECDSA_P384, "SHA384", 0},
     [4] = {RSA, "SHA256", RSA_PKCS1_PADDING},
     [5] = {RSA, "SHA256", RSA_PKCS1_PSS_PADDING},
+    [6] = {ECDSA_P384, "SHA256", 0},
+    [7] = {RSA, "SHA384", RSA_PKCS1_PADDING},
+    [8] = {RSA, "SHA512", RSA_PKCS1_PADDING},
+    [9] = {ECDSA_P256, "SHA384", 0},
 };
 
 /* The kind that the first bytes claim. */

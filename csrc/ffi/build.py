@@ -21,7 +21,7 @@ CSRC = ROOT / "csrc"
 OPTIMIZE = ["-O3", "-fno-schedule-insns2", "-g0"]
 WARNINGS = ["-Wall", "-Wextra", "-Wvla", "-Werror=implicit-function-declaration"]
 FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-fvisibility=hidden", *OPTIMIZE, *WARNINGS]
-FOLDERS = (".", "verity", "erofs", "composefs", "crypto", "linux")
+FOLDERS = (".", "verity", "erofs", "composefs", "crypto", "layer", "linux")
 
 
 def relative(path: Path) -> str:

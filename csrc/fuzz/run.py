@@ -49,6 +49,7 @@ HARNESSES = {
     "image": Limits(max_len=65536, timeout_s=2),
     "dump": Limits(max_len=32768, timeout_s=2),
     "verity": Limits(max_len=4096, timeout_s=20),
+    "layer": Limits(max_len=32768, timeout_s=5),
 }
 
 

@@ -97,7 +97,8 @@ int32_t pn_public_key(const uint8_t *spki, uint64_t spki_size, uint32_t *kind_an
 
 /* 0: `signature` over `message` is by this key. -EBADMSG: it is not. -EINVAL: the key is not one for `algorithm`: 1
  * Ed25519, 2 ECDSA P-256 with SHA-256, 3 ECDSA P-384 with SHA-384 (both in DER), 4 RSA PKCS #1 v1.5 with SHA-256, 5
- * RSA-PSS with SHA-256, MGF1 of SHA-256 and a salt of 32 bytes. */
+ * RSA-PSS with SHA-256, MGF1 of SHA-256 and a salt of 32 bytes, 6 ECDSA P-384 with SHA-256, 7 RSA
+ * PKCS #1 v1.5 with SHA-384, 8 the same with SHA-512, 9 ECDSA P-256 with SHA-384. */
 int32_t pn_signature_verify(uint32_t algorithm, const uint8_t *spki, uint64_t spki_size, const uint8_t *message,
                             uint64_t message_size, const uint8_t *signature, uint64_t signature_size);
 
@@ -109,6 +110,37 @@ int32_t pn_signature_verify(uint32_t algorithm, const uint8_t *spki, uint64_t sp
  * of another file), or what the kernel said. Making it durable is the caller's. */
 int32_t pn_linux_seal(int32_t directory, const uint8_t *names, const uint8_t *digests, uint64_t count, uint32_t flags,
                       uint32_t threads, uint64_t *progress, int32_t *errors);
+
+/* zstd. By the libzstd.so.1 of this machine, opened at the first call: -ENOSYS where there is none. */
+
+/* Its version, 10504 for 1.5.4: with the level it decides the bytes of a layer. */
+int64_t pn_zstd_version(void);
+
+/* Decompresses frames that arrive in pieces. `counts` receives the bytes taken from `data` and the bytes written to
+ * `out`. 0: at the end of a frame, 1: inside one; if `out` is full, more may come of no more data. -EBADMSG: corrupt,
+ * or a window above 2^window_log_max (10 to 27); the decoder is of no use then. Freeing is always needed. */
+struct pn_zstd_decoder;
+int32_t pn_zstd_decoder_new(uint32_t window_log_max, struct pn_zstd_decoder **decoder);
+int32_t pn_zstd_decoder_run(struct pn_zstd_decoder *decoder, const uint8_t *data, uint64_t size, uint8_t *out,
+                            uint64_t room, uint64_t *counts);
+void pn_zstd_decoder_free(struct pn_zstd_decoder *decoder);
+
+/* A layer that was written: the blob, the uncompressed archive in it, and where the blob keeps its two compressed
+ * tables (table of contents, tar-split data), with their sizes before compression. Digests are SHA-256, those of the
+ * tables of their compressed bytes. */
+struct pn_layer {
+    uint64_t blob_size, archive_size;
+    uint64_t toc_offset, toc_size, toc_text_size;
+    uint64_t split_offset, split_size, split_text_size;
+    uint8_t blob_digest[32], archive_digest[32], toc_digest[32], split_digest[32];
+};
+
+/* Writes a composefs image as a zstd:chunked layer to the descriptor `out`; `objects` is the directory of the store.
+ * The bytes depend on image, `level` and the version of libzstd alone. `progress` may be NULL, else three words:
+ * entries done, bytes of contents done, and one the caller sets to cancel. After an error `out` holds something
+ * unfinished, and failure->where is a byte offset in the image. */
+int32_t pn_layer_write(const uint8_t *image, uint64_t size, int32_t objects, int32_t out, uint32_t level,
+                       uint32_t threads, uint64_t *progress, struct pn_layer *layer, struct pn_failure *failure);
 
 /* END ABI */
 

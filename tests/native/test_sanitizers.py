@@ -42,7 +42,7 @@ WRAPPED = {
     "alloc_check.c": ["malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign", "free"],
 }
 HARNESSES = sorted(path.stem.removeprefix("fuzz_") for path in FUZZ.glob("fuzz_*.c"))
-MUTATIONS = {"image": 2000, "dump": 60, "verity": 40}
+MUTATIONS = {"image": 2000, "dump": 60, "verity": 40, "layer": 60}
 
 
 def run(*command: str | Path, timeout: int = 120) -> str:

@@ -7,6 +7,7 @@ SIGNATURES = {  # result, then arguments
     "pn_composefs_from_directory": "i32 i32 u32 u32 u32 u32 u32 i32 i32 ptr ptr ptr",
     "pn_composefs_image_from_dump": "i32 ptr u64 u32 u32 u32 ptr ptr",
     "pn_composefs_text_from_image": "i32 ptr u64 u32 ptr ptr ptr",
+    "pn_layer_write": "i32 ptr u64 i32 i32 u32 u32 ptr ptr ptr",
     "pn_linux_seal": "i32 i32 ptr ptr u64 u32 u32 ptr ptr",
     "pn_public_key": "i32 ptr u64 ptr",
     "pn_signature_verify": "i32 u32 ptr u64 ptr u64 ptr u64",
@@ -21,4 +22,8 @@ SIGNATURES = {  # result, then arguments
     "pn_verity_stream_update": "i32 ptr ptr u64",
     "pn_verity_tree_size": "i64 u32 u32 u64",
     "pn_verity_use_kernel": "i32 ptr",
+    "pn_zstd_decoder_free": "void ptr",
+    "pn_zstd_decoder_new": "i32 u32 ptr",
+    "pn_zstd_decoder_run": "i32 ptr ptr u64 ptr u64 ptr",
+    "pn_zstd_version": "i64",
 }

@@ -43,6 +43,10 @@ class Algorithm(Enum):
     ECDSA_P384_SHA384 = 3
     RSA_PKCS1_SHA256 = 4
     RSA_PSS_SHA256 = 5
+    ECDSA_P384_SHA256 = 6
+    RSA_PKCS1_SHA384 = 7
+    RSA_PKCS1_SHA512 = 8
+    ECDSA_P256_SHA384 = 9
 
 
 def examine_key(spki: bytes) -> tuple[KeyKind, int]:

@@ -10,6 +10,9 @@ import pytest
 
 from powernode.signing import keys
 from unit.native._doors import NATIVE_DOORS, through
+from unit.trust._cases import ME
+from unit.trust._parties import Party
+from unit.trust._world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,3 +32,13 @@ def pairs() -> dict[str, KeyPair]:
 def door(request: pytest.FixtureRequest) -> Iterator[str]:
     with through(request.param):
         yield request.param
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    return World()
+
+
+@pytest.fixture(scope="session")
+def me(world: World) -> Party:
+    return world.signer(ME)

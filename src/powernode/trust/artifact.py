@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: MIT
+"""Whether an artifact is signed by whom the policy names.
+
+Invariants: `verify` and `verify_statement` return only after one of the found signatures was proven whole: it is about
+this digest; it is by a believed key, or by a certificate under a believed root whose name and issuer match as a whole,
+which was valid when the signature was made; everything the root asks for (log, certificate log) is there and right.
+One good signature suffices; if there is none, the error has the code of the one that came furthest, and every one's
+reason. Nothing here looks at a clock, the network or the environment.
+
+When was it made? A time counts as proven if a log of the root signed it (Rekor 1), or a timestamp authority of the
+root (RFC 3161); the certificate must have been valid at each proven time. If there is none, the certificate must be
+valid at `now`, or over for no more than the policy's `within`.
+
+Out of scope: finding signatures (`module.sign`), revocation, whether the clock is right.
+
+    proof = verify("sha256:…", found, policy, now=now)
+    proof.subject, proof.signed_at
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from powernode.base.errors import DataError, OperatorError
+from powernode.trust import rekor, sct, timestamp, x509
+from powernode.trust.algorithms import is_by
+from powernode.trust.policy import Found, Identity, Kind, Policy, Proof, Statement, TimeSource
+from powernode.trust.unpack import Material, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from powernode.trust.keys import PublicKey
+    from powernode.trust.root import Authority, Log, TrustRoot
+    from powernode.trust.x509 import Certificate
+
+__all__ = [
+    "COSIGN_SIGNATURE",
+    "MAX_FOUND",
+    "Found",
+    "Identity",
+    "Kind",
+    "Policy",
+    "Proof",
+    "Statement",
+    "TimeSource",
+    "verify",
+    "verify_statement",
+]
+
+MAX_FOUND = 64
+
+COSIGN_SIGNATURE = "https://sigstore.dev/cosign/sign/v1"
+"""The predicate type by which a statement says no more than that its subject is signed."""
+
+# How far a signature came; the later, the closer it was to being good.
+_STAGES = ("malformed", "digest", "key", "root", "log", "timestamp", "expired", "identity", "issuer")
+
+
+def verify(digest: str, found: Sequence[Found], policy: Policy, *, now: int, content: bytes | None = None) -> Proof:
+    """Prove that `digest` ("sha256:…", of the manifest) is signed as `policy` asks.
+
+    `content` is the artifact itself; only bundles with a signature over its bytes need it. A statement that says
+    something about the artifact (an SBOM) does not sign it. Codes: trust.artifact.unsigned, and for what is wrong
+    trust.artifact.{malformed,digest,key,root,log,timestamp,expired,identity,issuer}.
+    """
+    return _first(digest, found, policy, now=now, content=content, predicate_types=(None, COSIGN_SIGNATURE))[0]
+
+
+def verify_statement(
+    digest: str, found: Sequence[Found], policy: Policy, *, predicate_type: str, now: int
+) -> Statement:
+    """The first statement of `predicate_type` about `digest` that is signed as `policy` asks; codes as for `verify`."""
+    proof, material = _first(digest, found, policy, now=now, content=None, predicate_types=(predicate_type,))
+    return Statement(proof=proof, predicate_type=predicate_type, payload=material.payload or b"")
+
+
+class _ReasonError(Exception):
+    """Why one signature is not good."""
+
+    def __init__(self, cause: str, error: DataError) -> None:
+        super().__init__(str(error))
+        self.cause = cause
+        self.error = error
+
+
+@contextmanager
+def _stage(cause: str) -> Iterator[None]:
+    """What is refused inside, is refused for `cause`. What this machine cannot do goes through: it proves nothing."""
+    try:
+        yield
+    except DataError as error:
+        raise _ReasonError(cause, error) from error
+
+
+def _reason(cause: str, message: str, *, expected: str | None = None, found: str | None = None) -> _ReasonError:
+    return _ReasonError(cause, DataError(f"trust.artifact.{cause}", message, expected=expected, found=found))
+
+
+def _first(
+    digest: str,
+    found: Sequence[Found],
+    policy: Policy,
+    *,
+    now: int,
+    content: bytes | None,
+    predicate_types: tuple[str | None, ...],
+) -> tuple[Proof, Material]:
+    _check_policy(policy)
+    if not digest.startswith("sha256:") or len(digest) != 71:
+        raise DataError(
+            "trust.artifact.digest", "this is no digest we can look for", expected="sha256:HEX", found=digest
+        )
+    if content is not None and f"sha256:{sha256(content).hexdigest()}" != digest:
+        raise DataError("trust.artifact.digest", "the artifact's bytes do not have its digest", expected=digest)
+    if len(found) > MAX_FOUND:
+        raise DataError("trust.artifact.malformed", "too many signatures", expected=f"at most {MAX_FOUND}")
+    reasons: list[tuple[Found, _ReasonError]] = []
+    for one in found:
+        try:
+            with _stage("malformed"):
+                material = unpack(one, content=content)
+            if material.predicate_type in predicate_types:
+                return _proof(digest, one, material, policy, now), material
+        except _ReasonError as reason:
+            reasons.append((one, reason))
+    raise _refusal(digest, reasons) from (reasons[-1][1].error if reasons else None)
+
+
+def _refusal(digest: str, reasons: Sequence[tuple[Found, _ReasonError]]) -> DataError:
+    if not reasons:
+        return DataError(
+            "trust.artifact.unsigned", "nobody has signed this", expected=f"a signature for {digest}", found="none"
+        )
+    furthest = max(reasons, key=lambda item: _STAGES.index(item[1].cause))[1]
+    if len(reasons) == 1:
+        one, error = reasons[0][0], furthest.error
+        message = f"the signature in {one.where} is not good: {error.message}"
+        return DataError(
+            f"trust.artifact.{furthest.cause}", message, expected=error.expected, found=error.found, hint=error.hint
+        )
+    listed = "; ".join(f"{one.where}: {reason.cause}: {reason.error}" for one, reason in reasons)
+    return DataError(
+        f"trust.artifact.{furthest.cause}", f"none of {len(reasons)} signatures for {digest} is good", found=listed
+    )
+
+
+def _check_policy(policy: Policy) -> None:
+    missing = None
+    if not policy.keys and not policy.identities:
+        missing = "a key or an identity"
+    elif policy.identities and not policy.roots:
+        missing = "a trust root for its identities"
+    elif policy.require_log and not any(root.logs for root in policy.roots):
+        missing = "a trust root with a log"
+    elif policy.within < 0:
+        missing = "a tolerance of 0 seconds or more"
+    if missing is not None:
+        raise OperatorError("trust.artifact.policy", "by this policy nothing can be believed", expected=missing)
+
+
+def _proof(digest: str, found: Found, material: Material, policy: Policy, now: int) -> Proof:
+    if digest not in material.digests:
+        about = ", ".join(sorted(material.digests)[:4]) or "bytes that are not given"
+        raise _reason("digest", "it is about another artifact", expected=digest, found=about)
+    for key in policy.keys:
+        if is_by(key, material.message, material.signature):
+            return _proof_by_key(digest, found, material, policy, key)
+    if material.leaf is None:
+        raise _reason("key", "no key we believe has signed it, and there is no certificate with it")
+    if not policy.identities:
+        raise _reason("key", "no key we believe has signed it; certificates are not asked for")
+    if not is_by(material.leaf.key, material.message, material.signature):
+        raise _reason("key", "the certificate's key has not signed it")
+    reasons = []
+    for root in policy.roots:
+        for authority in root.authorities:
+            try:
+                return _proof_by_certificate(digest, found, material, policy, material.leaf, root, authority, now)
+            except _ReasonError as reason:
+                reasons.append(reason)
+    if not reasons:
+        raise _reason("root", "the trust roots have no certificate authority")
+    raise max(reasons, key=lambda reason: _STAGES.index(reason.cause))
+
+
+def _proof_by_key(digest: str, found: Found, material: Material, policy: Policy, key: PublicKey) -> Proof:
+    logged = None
+    if policy.require_log:
+        logged = _check_log(material, [log for root in policy.roots for log in root.logs], certificate=None, key=key)
+    time = None if logged is None else logged.integrated_time
+    return Proof(
+        digest=digest,
+        kind=found.kind,
+        where=found.where,
+        key_id=key.key_id,
+        signed_at=time,
+        time_source=None if time is None else TimeSource.LOG,
+        log_index=None if logged is None else logged.index,
+    )
+
+
+def _proof_by_certificate(
+    digest: str,
+    found: Found,
+    material: Material,
+    policy: Policy,
+    leaf: Certificate,
+    root: TrustRoot,
+    authority: Authority,
+    now: int,
+) -> Proof:
+    with _stage("root"):
+        between = (*authority.between, *material.between)
+        path = x509.find_path(leaf, between, authority.roots, at=leaf.not_before, purpose=x509.CODE_SIGNING)
+    logged = _check_log(material, root.logs, certificate=leaf.der, key=leaf.key) if root.logs else None
+    times = {}
+    if root.timestamp_authorities and material.timestamps:
+        times[TimeSource.TIMESTAMP] = _check_timestamps(material, root.timestamp_authorities)
+    if logged is not None and logged.integrated_time is not None:
+        times[TimeSource.LOG] = logged.integrated_time
+    source, signed_at = _check_times(path, authority, times, now, policy.within)
+    if logged is not None and not logged.log.is_valid(signed_at):
+        raise _reason("log", "the log's key was not valid at the time of the signature", found=str(signed_at))
+    if root.certificate_logs:
+        with _stage("log"):
+            sct.verify(leaf, path[1], root.certificate_logs)
+    subject, issuer = _check_identity(leaf, policy.identities)
+    return Proof(
+        digest=digest,
+        kind=found.kind,
+        where=found.where,
+        subject=subject,
+        issuer=issuer,
+        certificate=leaf.der,
+        root=root.name,
+        signed_at=signed_at,
+        time_source=source,
+        log_index=None if logged is None else logged.index,
+    )
+
+
+def _check_log(material: Material, logs: Sequence[Log], *, certificate: bytes | None, key: PublicKey) -> rekor.Logged:
+    """The first entry of a log we know, after all of them; those of other logs are nobody's word for anything."""
+    signed = rekor.Signed(
+        message=material.message,
+        signature=material.signature,
+        payload=material.payload,
+        certificate=certificate,
+        spki=key.spki,
+    )
+    known = [(entry, log) for entry in material.entries if (log := rekor.log_of(entry, logs)) is not None]
+    if not known:
+        raise _reason(
+            "log",
+            "no log we know has the signature",
+            expected=" or ".join(log.origin for log in logs),
+            found=f"{len(material.entries)} entries of other logs",
+        )
+    with _stage("log"):
+        logged = [rekor.verify(entry, signed, log, needs_proof=material.needs_proof) for entry, log in known]
+    return logged[0]
+
+
+def _check_timestamps(material: Material, authorities: Sequence[Authority]) -> int:
+    """The earliest time that a timestamp proves; one good one is enough, as others may be by authorities of others."""
+    times: list[int] = []
+    errors: list[DataError] = []
+    for response in material.timestamps:
+        try:
+            times.append(timestamp.verify(response, material.stamped, authorities))
+        except DataError as error:
+            errors.append(error)
+    if not times:
+        raise _ReasonError("timestamp", errors[0])
+    return min(times)
+
+
+def _check_times(
+    path: Sequence[Certificate], authority: Authority, times: dict[TimeSource, int], now: int, within: int
+) -> tuple[TimeSource, int]:
+    leaf = path[0]
+    if not times:
+        if not leaf.not_before <= now <= leaf.not_after + within:
+            raise _reason(
+                "expired",
+                "the certificate is not valid now, and nobody we trust says when the signature was made",
+                expected=f"{leaf.not_before} to {leaf.not_after}",
+                found=str(now),
+            )
+        times = {TimeSource.CLOCK: min(now, leaf.not_after)}
+    for source, time in times.items():
+        for certificate in path:
+            if not certificate.is_valid(time):
+                raise _reason(
+                    "expired",
+                    f"a certificate was not valid when the signature was made, as the {source.value} says",
+                    expected=f"{certificate.not_before} to {certificate.not_after}",
+                    found=str(time),
+                )
+        if not authority.is_valid(time):
+            raise _reason(
+                "expired",
+                f"the authority was not to be believed when the signature was made, as the {source.value} says",
+                expected=f"{authority.start} to {authority.end}",
+                found=str(time),
+            )
+    return next(iter(times.items()))
+
+
+def _check_identity(leaf: Certificate, identities: Sequence[Identity]) -> tuple[str, str]:
+    """The name and the issuer that one identity of the policy matches."""
+    with _stage("malformed"):
+        names, issuer = leaf.names, leaf.issuer_claim
+    named = [(name, one) for one in identities for name in names if one.subject.matches(name)]
+    if not named:
+        raise _reason(
+            "identity",
+            "somebody else has signed it",
+            expected=" or ".join(str(one.subject) for one in identities),
+            found=", ".join(map(repr, names))[:500] or "a certificate without a name",
+        )
+    for name, one in named:
+        if issuer is not None and one.issuer.matches(issuer):
+            return name, issuer
+    raise _reason(
+        "issuer",
+        "somebody else vouches for the signer's name",
+        expected=" or ".join(str(one.issuer) for _, one in named),
+        found=repr(issuer)[:500] if issuer is not None else "nobody",
+    )
