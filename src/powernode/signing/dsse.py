@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Sign a payload: the counterpart of `trust.dsse.verify`.
 
-Invariants: Ed25519, ECDSA with SHA-256 (P-256) or SHA-384 (P-384), RSA with PKCS #1 v1.5 and SHA-256, nothing else.
+Invariants: the algorithms of `keys.sign`, nothing else.
 
 Out of scope: what the payload means; keys in hardware or in the cloud.
 
@@ -10,26 +10,20 @@ Out of scope: what the payload means; keys in hardware or in the cloud.
 
 from __future__ import annotations
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-
 from powernode.signing import keys
 from powernode.wire import dsse
 
-__all__ = ["sign"]
+__all__ = ["sign", "sign_with"]
 
 
 def sign(payload: bytes, payload_type: str, private_pem: bytes) -> bytes:
-    """The envelope with one signature."""
+    """The envelope with one signature, which names its key."""
     key = keys.load(private_pem)
-    value = _signature(key, dsse.pre_authentication(payload_type, payload))
-    signature = dsse.Signature(key_id=keys.key_id(key), value=value)
-    return dsse.encode(dsse.Envelope(payload_type=payload_type, payload=payload, signatures=(signature,)))
+    return dsse.encode(sign_with(key, payload, payload_type, key_id=keys.key_id(key)))
 
 
-def _signature(key: keys.PrivateKey, message: bytes) -> bytes:
-    if isinstance(key, rsa.RSAPrivateKey):
-        return key.sign(message, padding.PKCS1v15(), hashes.SHA256())
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return key.sign(message, ec.ECDSA(hashes.SHA256() if key.curve.key_size == 256 else hashes.SHA384()))
-    return key.sign(message)
+def sign_with(key: keys.PrivateKey, payload: bytes, payload_type: str, *, key_id: str) -> dsse.Envelope:
+    """The same with a key that is loaded already; `key_id` is empty for readers that take it for an SSH fingerprint."""
+    value = keys.sign(key, dsse.pre_authentication(payload_type, payload))
+    signature = dsse.Signature(key_id=key_id, value=value)
+    return dsse.Envelope(payload_type=payload_type, payload=payload, signatures=(signature,))
