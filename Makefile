@@ -41,7 +41,7 @@ dracut:
 
 bench:
 	@.ci/setup test
-	@for script in bench/verity.py bench/composefs.py bench/image.py bench/boot.py; do $(PYTHON) $$script || exit 1; done
+	@for script in bench/verity.py bench/composefs.py bench/image.py bench/boot.py bench/module.py; do $(PYTHON) $$script || exit 1; done
 
 clean:
 	rm -rf .venv .cache build dist src/*.egg-info src/powernode/native/*.so bench/results

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: MIT
+"""The table of contents of a zstd:chunked layer: every entry, and which bytes of the blob hold its content.
+
+Invariants: `encode` writes canonical JSON that podman's partial pull takes; `decode` takes nothing but what this
+library could have written: the entries of one tree, parents first, every name once, contents in the order of the blob
+without overlapping, an fs-verity digest for each file above 64 bytes and the content of every smaller one. So the
+composefs image follows from the TOC alone. Members that it does not know are skipped; other types are refused.
+
+Out of scope: where the TOC is (`position`), whether it is the right one (the digest in the annotation).
+
+    toc = decode(data, limits=Limits())
+    toc.entries[0].path, toc.tar_split_digest
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from powernode.archive.chunked._tar import member_name
+from powernode.archive.chunked.entry import INLINE_MAX_BYTES, Kind, Limits, Names, TocEntry, check_values, clean_path
+from powernode.base import canonical
+from powernode.base.errors import DataError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from powernode.base.canonical import Json
+
+__all__ = ["Toc", "decode", "encode"]
+
+_SHA256 = re.compile(r"sha256:([0-9a-f]{64})\Z")
+_HEX = re.compile(r"[0-9a-f]{64}\Z")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII)
+_EPOCH = datetime.datetime(1970, 1, 1)
+_REFUSED_TYPES = {
+    "hardlink": "a hard link",
+    "char": "a character device",
+    "block": "a block device",
+    "fifo": "a named pipe",
+    "chunk": "a part of a file",
+}
+_VALUES_PER_ENTRY = 40  # members and what is in them; bounds what parsing can make of the text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toc:
+    entries: tuple[TocEntry, ...]
+    tar_split_digest: str | None = None
+
+
+def encode(entries: Sequence[TocEntry], tar_split_digest: str) -> bytes:
+    document: Json = {
+        "version": 1,
+        "tarSplitDigest": tar_split_digest,
+        "entries": [_document(entry) for entry in entries],
+    }
+    return canonical.encode(document)
+
+
+def decode(data: bytes, *, limits: Limits) -> Toc:
+    _refuse_too_many(data, limits)
+    document = canonical.decode(data, what="the table of contents", max_bytes=limits.toc_bytes)
+    if not isinstance(document, dict) or document.get("version") != 1:
+        raise _refused("version", "this is no table of contents of version 1")
+    entries = document.get("entries")
+    if not isinstance(entries, list) or not 0 < len(entries) <= limits.entries:
+        raise _refused("entries", "the table of contents has no entries, or too many", f"at most {limits.entries}")
+    names = Names(implied_parents=False)
+    found = []
+    end = total = 0
+    for entry in map(_entry, entries):
+        names.add(entry)
+        check_values(entry)
+        if entry.size:
+            if not end < entry.offset < entry.end_offset:
+                raise _refused("offset", f"{entry.path!r} overlaps the content before it", found=str(entry.offset))
+            end = entry.end_offset
+            total += entry.size
+        found.append(entry)
+    if total > limits.bytes:
+        raise _refused("size", "the files are larger than allowed", f"at most {limits.bytes}", str(total))
+    split = document.get("tarSplitDigest")
+    if split is not None and not (isinstance(split, str) and _SHA256.match(split)):
+        raise _refused("value", "the digest of the tar-split data is malformed")
+    return Toc(entries=tuple(found), tar_split_digest=split)
+
+
+def _document(entry: TocEntry) -> Json:
+    document: dict[str, Json] = {
+        "type": entry.kind.value,
+        "name": member_name(entry).decode(),
+        "mode": entry.mode,
+        "uid": entry.uid,
+        "gid": entry.gid,
+        "modtime": (_EPOCH + datetime.timedelta(seconds=entry.mtime_s)).isoformat() + "Z",
+    }
+    if entry.xattrs:
+        document["xattrs"] = {name.decode(): base64.b64encode(value).decode() for name, value in entry.xattrs}
+    if entry.kind is Kind.SYMLINK:
+        document["linkName"] = entry.target.decode()
+    if entry.kind is Kind.FILE:
+        document["size"] = entry.size
+    if entry.size:
+        assert entry.digest is not None
+        document |= {
+            "digest": f"sha256:{entry.digest.hex()}",
+            "offset": entry.offset,
+            "endOffset": entry.end_offset,
+        }
+        if entry.content is not None:
+            document["inlineContent"] = base64.b64encode(entry.content).decode()
+        elif entry.verity is not None:
+            document["fsVerityDigest"] = entry.verity.hex()
+    return document
+
+
+def _entry(document: Json) -> TocEntry:
+    if not isinstance(document, dict):
+        raise _refused("value", "an entry is not an object")
+    name = _text(document, "name")
+    kind = _kind(_text(document, "type"), name)
+    path = clean_path(name.encode())
+    size = _number(document, "size") if kind is Kind.FILE else 0
+    entry = TocEntry(
+        path=path,
+        kind=kind,
+        mode=_number(document, "mode"),
+        uid=_number(document, "uid"),
+        gid=_number(document, "gid"),
+        mtime_s=_time(document),
+        xattrs=_xattrs(document, name),
+        size=size,
+        target=_text(document, "linkName").encode() if kind is Kind.SYMLINK else b"",
+        content=_content(document, name, size),
+        verity=_verity(document, name, size),
+        digest=_digest(document, name) if size else None,
+        offset=_number(document, "offset") if size else 0,
+        end_offset=_number(document, "endOffset") if size else 0,
+    )
+    if member_name(entry) != name.encode():
+        raise _refused("name", f"{name[:200]!r} is no name of this library's", expected=repr(member_name(entry)))
+    return entry
+
+
+def _kind(text: str, name: str) -> Kind:
+    if text in ("reg", "dir", "symlink"):
+        return Kind(text)
+    code = "device" if text in ("char", "block", "fifo") else text if text in _REFUSED_TYPES else "type"
+    what = _REFUSED_TYPES.get(text, "of a type that layers do not have")
+    raise _refused(code, f"{name[:200]!r} is {what}", "files, directories and symbolic links")
+
+
+def _content(document: dict[str, Json], name: str, size: int) -> bytes | None:
+    if not 0 < size <= INLINE_MAX_BYTES:
+        return None
+    content = _base64(document.get("inlineContent"), name, "inline-content")
+    if len(content) != size:
+        raise _refused("inline-content", f"{name[:200]!r}: its content is not of its size", str(size))
+    return content
+
+
+def _verity(document: dict[str, Json], name: str, size: int) -> bytes | None:
+    if size <= INLINE_MAX_BYTES:
+        return None
+    text = document.get("fsVerityDigest")
+    if not (isinstance(text, str) and _HEX.match(text)):
+        raise _refused("verity", f"{name[:200]!r} has no fs-verity digest", "fsVerityDigest of 64 hexadecimal digits")
+    return bytes.fromhex(text)
+
+
+def _digest(document: dict[str, Json], name: str) -> bytes:
+    match = _SHA256.match(_text(document, "digest"))
+    if match is None:
+        raise _refused("digest", f"{name[:200]!r}: its digest is malformed", "sha256:HEX")
+    return bytes.fromhex(match[1])
+
+
+def _xattrs(document: dict[str, Json], name: str) -> tuple[tuple[bytes, bytes], ...]:
+    xattrs = document.get("xattrs", {})
+    if not isinstance(xattrs, dict):
+        raise _refused("value", f"{name[:200]!r}: its extended attributes are no object")
+    return tuple(sorted((key.encode(), _base64(value, name, "value")) for key, value in xattrs.items()))
+
+
+def _base64(value: Json, name: str, code: str) -> bytes:
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        return base64.b64decode(value, validate=True)
+    except (ValueError, binascii.Error):
+        raise _refused(code, f"{name[:200]!r}: what should be base64 is not") from None
+
+
+def _time(document: dict[str, Json]) -> int:
+    text = _text(document, "modtime")
+    try:
+        if not _TIME.match(text):
+            raise ValueError
+        since = datetime.datetime.fromisoformat(text[:-1]) - _EPOCH
+    except ValueError:
+        raise _refused("time", "a time is malformed", "2025-08-09T00:00:00Z", repr(text[:100])) from None
+    return since.days * 86400 + since.seconds
+
+
+def _text(document: dict[str, Json], member: str) -> str:
+    value = document.get(member)
+    if not isinstance(value, str):
+        raise _refused("value", f"an entry has no text {member!r}")
+    return value
+
+
+def _number(document: dict[str, Json], member: str) -> int:
+    value = document.get(member, 0)
+    if type(value) is not int or value < 0:
+        raise _refused("value", f"an entry has no number {member!r}")
+    return value
+
+
+def _refuse_too_many(data: bytes, limits: Limits) -> None:
+    """Some text of the allowed length would become a hundred times as much in memory."""
+    values = data.count(b",") + data.count(b"[") + data.count(b"{")
+    if values > _VALUES_PER_ENTRY * limits.entries:
+        raise _refused("entries", "the table of contents has too many values", f"at most {limits.entries} entries")
+
+
+def _refused(what: str, message: str, expected: str | None = None, found: str | None = None) -> DataError:
+    return DataError(f"archive.toc.{what}", message, expected=expected, found=found)

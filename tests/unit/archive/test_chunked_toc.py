@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: MIT
+"""The table of contents: what is written is read back; what is not of one tree in one order is refused by its code."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from powernode.archive.chunked import toc
+from powernode.archive.chunked.entry import Kind, Limits, TocEntry
+from powernode.archive.chunked.position import FOOTER_BYTES, Part, Position
+from powernode.base.errors import DataError
+
+SPLIT = "sha256:" + "ab" * 32
+ROOT = TocEntry(path=b"", kind=Kind.DIRECTORY, mode=0o755)
+FOLDER = TocEntry(path=b"d", kind=Kind.DIRECTORY, mode=0o1777, uid=5, gid=6, mtime_s=-5)
+SMALL = TocEntry(
+    path=b"d/s", kind=Kind.FILE, mode=0o644, size=3, content=b"a\0b", digest=bytes(32), offset=10, end_offset=20
+)
+LARGE = TocEntry(
+    path="d/é".encode(),
+    kind=Kind.FILE,
+    mode=0o4755,
+    size=65,
+    verity=b"v" * 32,
+    digest=b"d" * 32,
+    offset=30,
+    end_offset=50,
+    mtime_s=253_402_300_799,
+    xattrs=((b"security.capability", b"\0\xff"), (b"user.a", b"")),
+)
+EMPTY = TocEntry(path=b"e", kind=Kind.FILE, mode=0)
+LINK = TocEntry(path=b"l", kind=Kind.SYMLINK, mode=0o777, target="é".encode())
+ENTRIES = (ROOT, FOLDER, SMALL, LARGE, EMPTY, LINK)
+
+
+def document() -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(toc.encode(ENTRIES, SPLIT))
+    return value
+
+
+def decode(value: object, limits: Limits | None = None) -> toc.Toc:
+    return toc.decode(json.dumps(value).encode(), limits=limits or Limits())
+
+
+def refusal(value: object, limits: Limits | None = None) -> str:
+    with pytest.raises(DataError) as refused:
+        decode(value, limits)
+    return refused.value.code
+
+
+def test_there_and_back() -> None:
+    assert toc.decode(toc.encode(ENTRIES, SPLIT), limits=Limits()) == toc.Toc(entries=ENTRIES, tar_split_digest=SPLIT)
+
+
+def test_names_and_members_are_podman_s() -> None:
+    root, folder, small, large, empty, link = document()["entries"]
+    assert (root["name"], folder["name"], small["name"]) == ("./", "d/", "d/s")
+    assert (folder["type"], empty["type"], link["type"]) == ("dir", "reg", "symlink")
+    assert folder["modtime"] == "1969-12-31T23:59:55Z"
+    assert large["digest"] == "sha256:" + (b"d" * 32).hex()
+    assert (large["offset"], large["endOffset"], large["size"]) == (30, 50, 65)
+    assert large["xattrs"] == {"security.capability": "AP8=", "user.a": ""}
+    assert large["fsVerityDigest"] == (b"v" * 32).hex()
+    assert base64.b64decode(small["inlineContent"]) == b"a\0b"
+    assert link["linkName"] == "é"
+    assert "digest" not in empty
+
+
+def test_members_of_others_are_skipped() -> None:
+    value = document()
+    value["more"] = [1]
+    value["entries"][2]["chunkSize"] = 5
+    assert decode(value).entries == ENTRIES
+
+
+def changed(number: int, **members: object) -> dict[str, Any]:
+    value = document()
+    value["entries"][number] |= members
+    value["entries"][number] = {name: member for name, member in value["entries"][number].items() if member != ...}
+    return value
+
+
+def with_entries(*entries: TocEntry) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(toc.encode(entries, SPLIT))
+    return value
+
+
+HOSTILE: dict[str, tuple[str, object]] = {
+    "no object": ("toc.version", []),
+    "version 2": ("toc.version", document() | {"version": 2}),
+    "entries of another type": ("toc.entries", document() | {"entries": {}}),
+    "no entries": ("toc.entries", document() | {"entries": []}),
+    "an entry that is a number": ("toc.value", document() | {"entries": [1]}),
+    "no root": ("parent", with_entries(EMPTY)),
+    "a root that is a file": ("toc.name", changed(0, name=".", type="reg")),
+    "a hard link": ("toc.hardlink", changed(4, type="hardlink")),
+    "a device": ("toc.device", changed(4, type="char")),
+    "a pipe": ("toc.device", changed(4, type="fifo")),
+    "a part of a file": ("toc.chunk", changed(4, type="chunk")),
+    "an unknown type": ("toc.type", changed(4, type="sock")),
+    "no type": ("toc.value", changed(4, type=...)),
+    "no name": ("toc.value", changed(4, name=5)),
+    "a way out": ("path.traversal", changed(4, name="../e")),
+    "an absolute name": ("path.absolute", changed(4, name="/e")),
+    "a NUL in a name": ("path.nul", changed(4, name="a\0b")),
+    "half a surrogate pair": ("surrogate", changed(4, name="\ud800")),
+    "a name that is too long": ("path.long", changed(4, name="n" * 256)),
+    "another spelling of a name": ("toc.name", changed(4, name="./e")),
+    "a directory without its slash": ("toc.name", changed(1, name="d")),
+    "a file with a slash": ("toc.name", changed(4, name="e/")),
+    "a name twice": ("duplicate", with_entries(*ENTRIES, EMPTY)),
+    "a child before its parent": ("parent", with_entries(ROOT, SMALL, FOLDER)),
+    "below a link": ("through", with_entries(ROOT, replace(LINK, path=b"d"), SMALL)),
+    "a whiteout": ("whiteout", changed(4, name=".wh.e")),
+    "a negative owner": ("toc.value", changed(4, uid=-1)),
+    "an owner of letters": ("toc.value", changed(4, uid="root")),
+    "an owner beyond 32 bits": ("number", changed(4, gid=1 << 32)),
+    "type bits in the mode": ("number", changed(4, mode=0o100644)),
+    "true for a number": ("toc.value", changed(4, uid=True)),
+    "a time with a zone": ("toc.time", changed(4, modtime="2025-08-09T00:00:00+02:00")),
+    "a time with fractions": ("toc.time", changed(4, modtime="2025-08-09T00:00:00.5Z")),
+    "the 13th month": ("toc.time", changed(4, modtime="2025-13-09T00:00:00Z")),
+    "no time": ("toc.value", changed(4, modtime=...)),
+    "a link to nothing": ("target", changed(5, linkName="")),
+    "a target with a NUL": ("target", changed(5, linkName="a\0b")),
+    "a size beyond everything": ("size", changed(3, size=1 << 60)),
+    "no verity": ("toc.verity", changed(3, fsVerityDigest=...)),
+    "verity of another length": ("toc.verity", changed(3, fsVerityDigest="ab")),
+    "verity in capitals": ("toc.verity", changed(3, fsVerityDigest="AB" * 32)),
+    "no digest": ("toc.value", changed(3, digest=...)),
+    "a digest of another kind": ("toc.digest", changed(3, digest="sha512:" + "ab" * 64)),
+    "no content": ("toc.inline-content", changed(2, inlineContent=...)),
+    "content of another size": ("toc.inline-content", changed(2, inlineContent="AAAAAAAA")),
+    "content that is not base64": ("toc.inline-content", changed(2, inlineContent="a\n=")),
+    "no offset": ("toc.offset", changed(3, offset=...)),
+    "an end before its start": ("toc.offset", changed(3, endOffset=30)),
+    "contents that overlap": ("toc.offset", changed(3, offset=19)),
+    "attributes in a list": ("toc.value", changed(3, xattrs=["user.a"])),
+    "an attribute that is not base64": ("toc.value", changed(3, xattrs={"user.a": "?"})),
+    "an attribute without a name": ("xattr", changed(3, xattrs={"": ""})),
+    "too much in attributes": ("xattr", changed(3, xattrs={"user.a": "AAAA" * 11_000})),
+    "a malformed digest of tar-split": ("toc.value", document() | {"tarSplitDigest": "sha256:x"}),
+    "larger in all than allowed": ("toc.size", changed(3, size=33 << 30)),
+    "deep": ("depth", document() | {"x": json.loads("[" * 30 + "]" * 30)}),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_each_defect_has_its_code(what: str) -> None:
+    code, value = HOSTILE[what]
+    found = refusal(value)
+    assert found in (f"archive.{code}", f"archive.layer.{code}", f"json.{code}")
+
+
+def test_a_key_twice_is_refused() -> None:
+    data = toc.encode(ENTRIES, SPLIT).replace(b'"version":1', b'"version":1,"version":1')
+    with pytest.raises(DataError) as refused:
+        toc.decode(data, limits=Limits())
+    assert refused.value.code == "json.duplicate-key"
+
+
+def test_limits() -> None:
+    assert refusal(document(), Limits(entries=5)) == "archive.toc.entries"
+    assert refusal(document(), Limits(toc_bytes=100)) == "json.size"
+    bomb = b'{"version":1,"x":[' + b"[]," * 500 + b"[]]}"
+    with pytest.raises(DataError) as refused:
+        toc.decode(bomb, limits=Limits(entries=10))
+    assert refused.value.code == "archive.toc.entries"
+
+
+# -- where it is -------------------------------------------------------------------------------------------------------
+
+POSITION = Position(
+    toc=Part(offset=1008, size=50, uncompressed=200, digest=SPLIT),
+    tar_split=Part(offset=1066, size=40, uncompressed=300, digest=SPLIT),
+)
+SIZE = 1106 + 8 + FOOTER_BYTES
+
+
+def test_annotations_and_footer_say_where_the_tables_are() -> None:
+    named = Position.parse(POSITION.annotations(), blob_size=SIZE, limits=Limits())
+    assert named == replace(POSITION, tar_split=replace(POSITION.tar_split, digest=None))
+    footer = POSITION.footer()
+    assert footer[:8] == b"\x50\x2a\x4d\x18\x40\0\0\0"
+    found = Position.parse_footer(footer[-FOOTER_BYTES:], blob_size=SIZE, limits=Limits())
+    assert (found.toc.offset, found.tar_split.uncompressed) == (1008, 300)
+
+
+KEY = "io.github.containers.zstd-chunked."
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"manifest-checksum": ""}, "missing"),
+        ({"manifest-checksum": "sha256:" + "AB" * 32}, "missing"),
+        ({"manifest-position": ""}, "position"),
+        ({"manifest-position": "1008:50:200"}, "position"),
+        ({"manifest-position": "1008:50:-200:1"}, "position"),
+        ({"manifest-position": "1008:50:200:2"}, "kind"),
+        ({"manifest-position": "1:50:200:1"}, "range"),
+        ({"manifest-position": "1008:0:200:1"}, "range"),
+        ({"manifest-position": "1008:5000:200:1"}, "range"),
+        ({"manifest-position": "9223372036854775807:50:200:1"}, "range"),
+        ({"manifest-position": "1008:50:999999999999:1"}, "size"),
+        ({"tarsplit-position": "1066:40"}, "position"),
+        ({"tarsplit-position": "1066:40000:300"}, "range"),
+    ],
+)
+def test_positions_that_cannot_be(change: dict[str, str], code: str) -> None:
+    annotations = POSITION.annotations() | {KEY + name: value for name, value in change.items()}
+    with pytest.raises(DataError) as refused:
+        Position.parse(annotations, blob_size=SIZE, limits=Limits())
+    assert refused.value.code == f"archive.toc.{code}"
+
+
+def test_footers_that_are_none() -> None:
+    footer = POSITION.footer()[8:]
+    for data, code in (
+        (footer[:-1], "missing"),
+        (footer[:-1] + b"?", "missing"),
+        (footer[:24] + b"\2" + footer[25:], "kind"),
+        (b"\xff" * 8 + footer[8:], "range"),
+    ):
+        with pytest.raises(DataError) as refused:
+            Position.parse_footer(data, blob_size=SIZE, limits=Limits())
+        assert refused.value.code == f"archive.toc.{code}"
