@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: MIT
+"""The registry on a socket: a thread for each connection, HTTP/1.1, TLS if there is a context.
+
+Invariants: connections are bounded in number (one more waits a little, then it is closed) and each waits for its client
+only so long; a request with two lengths is refused; what a client still wants to send after its answer is not read to
+the end.
+
+    with Listener(handler, ("127.0.0.1", 0)) as listener:
+        listener.address                                    # "127.0.0.1:43210"
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import AF_INET6, socket
+from socketserver import TCPServer
+
+from powernode.net.http import Headers
+from powernode.oci.server.messages import Answer, FilePart, Incoming, RefusedError, error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+    from typing import Protocol
+
+    class Handles(Protocol):
+        def handle(self, request: Incoming) -> Answer: ...
+
+    class _Source(Protocol):
+        def read1(self, size: int, /) -> bytes: ...
+        def readline(self, size: int, /) -> bytes: ...
+
+    Report = Callable[[str, str, int], None]
+
+
+__all__ = ["Listener"]
+
+MAX_CONNECTIONS = 64
+_CLIENT_S = 60
+_WAIT_S = 5
+_DRAINED = 1 << 16
+
+
+class Listener:
+    """Listens from the start on; answers from `serve` or in the block. `report` is told method, target and status."""
+
+    def __init__(
+        self,
+        handler: Handles,
+        address: tuple[str, int],
+        *,
+        tls: ssl.SSLContext | None = None,
+        report: Report | None = None,
+    ) -> None:
+        self._server = _Server(address, handler, tls, report)
+        self._thread: threading.Thread | None = None
+
+    @property
+    def address(self) -> str:
+        host, port = self._server.server_address[:2]
+        name = host if isinstance(host, str) else host.decode()
+        return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+
+    def serve(self) -> None:
+        """Until `stop`, from another thread, or an exception of a signal's."""
+        self._server.serve_forever(poll_interval=0.1)
+
+    def stop(self) -> None:
+        if self._thread is not None:
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+    def __enter__(self) -> Listener:
+        self._thread = threading.Thread(target=self.serve, name="registry", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(
+        self, address: tuple[str, int], handler: Handles, tls: ssl.SSLContext | None, report: Report | None
+    ) -> None:
+        if ":" in address[0]:
+            self.address_family = AF_INET6
+        self.handler = handler
+        self.report = report
+        self._tls = tls
+        self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        super().__init__(address, _Connection)
+
+    def server_bind(self) -> None:
+        TCPServer.server_bind(self)  # HTTPServer's would look up the name of the machine
+
+    def get_request(self) -> tuple[socket, object]:
+        peer, address = super().get_request()
+        if self._tls is not None:
+            # The handshake is done by the connection's own thread, with its first read.
+            peer.settimeout(_CLIENT_S)
+            peer = self._tls.wrap_socket(peer, server_side=True, do_handshake_on_connect=False)
+        return peer, address
+
+    def process_request(self, request: object, client_address: object) -> None:
+        if not self._free.acquire(timeout=_WAIT_S):
+            self.shutdown_request(request)  # type: ignore[arg-type]
+            return
+        try:
+            super().process_request(request, client_address)  # type: ignore[arg-type]
+        except BaseException:
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: object, client_address: object) -> None:
+        try:
+            super().process_request_thread(request, client_address)  # type: ignore[arg-type]
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away, or speaks no TLS, is no event."""
+
+
+class _Connection(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = _CLIENT_S
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def handle_any(self) -> None:
+        try:
+            body = self._body()
+        except RefusedError as refused:
+            self.close_connection = True
+            self._send(refused.answer)
+            return
+        request = Incoming(self.command, self.path, Headers(self.headers.items()), body)
+        try:
+            answer = self.server.handler.handle(request)
+        except _GoneError:
+            self.close_connection = True
+            return
+        if not body.drain(_DRAINED):
+            self.close_connection = True
+        self._send(answer)
+        if self.server.report is not None:
+            self.server.report(self.command, self.path, answer.status)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815
+
+    def _body(self) -> _Body:
+        lengths = set(self.headers.get_all("content-length", []))
+        codings = self.headers.get_all("transfer-encoding", [])
+        if codings:
+            if lengths or [coding.strip().lower() for coding in codings] != ["chunked"]:
+                raise error(400, "UNSUPPORTED", "a body that two readers could read differently")
+            return _ChunkedBody(self.rfile)
+        text = lengths.pop() if lengths else "0"
+        if lengths or not (text.isascii() and text.isdigit() and len(text) < 19):
+            raise error(400, "UNSUPPORTED", "the length of the body cannot be read")
+        return _Body(self.rfile, int(text))
+
+    def _send(self, answer: Answer) -> None:
+        self.send_response_only(answer.status)
+        for name, value in answer.headers:
+            self.send_header(name, value)
+        if answer.status not in (204, 304):
+            self.send_header("Content-Length", str(answer.length))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if isinstance(answer.body, FilePart):
+            with answer.body.file as file:
+                self.wfile.flush()
+                if answer.body.length:
+                    self.connection.sendfile(file, answer.body.start, answer.body.length)
+        elif answer.body:
+            self.wfile.write(answer.body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def finish(self) -> None:
+        with suppress(OSError):
+            super().finish()
+
+
+class _GoneError(Exception):
+    """The client went away in the middle of its body."""
+
+
+class _Body:
+    def __init__(self, source: _Source, length: int) -> None:
+        self._source = source
+        self._left = length
+        self._is_broken = False
+
+    def read(self, size: int, /) -> bytes:
+        wanted = min(size, self._left)
+        data = self._take(wanted) if wanted else b""
+        self._left -= len(data)
+        return data
+
+    def drain(self, most: int) -> bool:
+        """Read a small rest, so that the connection can be used again; False if it is not small."""
+        with suppress(_GoneError, RefusedError):
+            while most > 0 and not self._is_broken:
+                data = self.read(most)
+                if not data:
+                    return True
+                most -= len(data)
+        return False
+
+    def _take(self, size: int) -> bytes:
+        try:
+            data = self._source.read1(size)
+        except OSError as wrong:
+            raise _GoneError from wrong
+        if not data:
+            raise _GoneError
+        return data
+
+
+class _ChunkedBody(_Body):
+    """`_left` is what is left of the chunk."""
+
+    def __init__(self, source: _Source) -> None:
+        super().__init__(source, 0)
+        self._started = False
+        self._ended = False
+
+    def read(self, size: int, /) -> bytes:
+        if not self._left and not self._ended and size:
+            try:
+                self._next_chunk()
+            except RefusedError:
+                self._is_broken = True  # nobody knows where the next request begins
+                raise
+        return super().read(size)
+
+    def _next_chunk(self) -> None:
+        if self._started and self._line() != b"":
+            raise error(400, "UNSUPPORTED", "a chunk without its end")
+        self._started = True
+        digits = self._line().partition(b";")[0].strip()
+        try:
+            self._left = int(digits, 16) if digits.isalnum() and len(digits) < 16 else -1
+        except ValueError:
+            self._left = -1
+        if self._left < 0:
+            self._left = 0
+            raise error(400, "UNSUPPORTED", "a chunk without a size")
+        if not self._left:
+            self._ended = True
+            for _ in range(32):
+                if self._line() == b"":
+                    return
+            raise error(400, "UNSUPPORTED", "too many trailers")
+
+    def _line(self) -> bytes:
+        try:
+            line = self._source.readline(1024)
+        except OSError as wrong:
+            raise _GoneError from wrong
+        if not line.endswith(b"\n"):
+            raise _GoneError
+        return line.rstrip(b"\r\n")

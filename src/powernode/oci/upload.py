@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: MIT
+"""A blob to a registry, without I/O: mounted from a neighbour, in one piece or in several, resumed where it broke off.
+
+Invariants: `upload` returns only after the registry has said that it has content with this digest; what of it the
+registry has already (told by its Range) is not sent again; the number of tries is bounded, and only progress renews it.
+
+Out of scope: whether the blob was there before (`protocol.has_blob`).
+
+    how = yield from upload(session, descriptor, source, mount_from="acme/base")     # Uploaded.MOUNTED
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from urllib.parse import quote
+
+from powernode.base.errors import DataError, MachineError, PowernodeError
+from powernode.net.retry import pause_after_status
+from powernode.oci.exchange import Ask, Pause, checked_target, exchange, pause_for, refusal
+from powernode.oci.protocol import check_stated, has_blob
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from powernode.net.http import Content, Url
+    from powernode.oci.documents import Descriptor
+    from powernode.oci.exchange import Reply, Session, Steps
+
+    class Source(Protocol):
+        """A blob's content that can be read from anywhere, more than once."""
+
+        def part(self, start: int, length: int) -> bytes | Content: ...
+
+
+__all__ = ["CHUNK_BYTES", "Uploaded", "mount", "upload"]
+
+CHUNK_BYTES = 32 << 20
+"""Blobs up to this size go in one piece."""
+
+_MAX_BEGINNINGS = 3
+_OCTETS = ("Content-Type", "application/octet-stream")
+
+
+class Uploaded(Enum):
+    MOUNTED = "mounted"
+    SENT = "sent"
+
+
+def mount(session: Session, descriptor: Descriptor, source: str) -> Steps[bool]:
+    """Whether the registry took the blob from its repository `source`."""
+    reply = yield from _start(session, descriptor, source)
+    if reply.status == 201:
+        check_stated(reply, descriptor.digest)
+        return True
+    cancel = Ask("DELETE", checked_target(reply.url, reply.headers.get("location")))
+    yield from exchange(session, cancel, session.push)  # whatever comes of it: uploads expire
+    return False
+
+
+def upload(
+    session: Session,
+    descriptor: Descriptor,
+    source: Source,
+    *,
+    mount_from: str | None = None,
+    chunk: int = CHUNK_BYTES,
+) -> Steps[Uploaded]:
+    tried = 0
+    for _ in range(_MAX_BEGINNINGS):
+        reply = yield from _start(session, descriptor, mount_from)
+        if reply.status == 201 and mount_from is not None:
+            check_stated(reply, descriptor.digest)
+            return Uploaded.MOUNTED
+        sending = _Sending(session, descriptor, source, reply, chunk, tried)
+        if (yield from sending.run()):
+            return Uploaded.SENT
+        # The upload is gone, perhaps because it was complete when the connection broke off.
+        if (yield from has_blob(session, descriptor)):
+            return Uploaded.SENT
+        tried, mount_from = sending.tried, None
+    raise MachineError(
+        "oci.upload.lost",
+        f"the registry loses the upload of {descriptor.digest}",
+        found=f"begun {_MAX_BEGINNINGS} times",
+        hint="try again later",
+    )
+
+
+class _Sending:
+    """One upload, from the registry's first answer on."""
+
+    def __init__(
+        self, session: Session, descriptor: Descriptor, source: Source, reply: Reply, chunk: int, tried: int
+    ) -> None:
+        self._session = session
+        self._descriptor = descriptor
+        self._source = source
+        self._offset = 0
+        self._location = _location(reply)
+        least = reply.headers.get("oci-chunk-min-length") or ""
+        self._chunk = max(chunk, int(least) if least.isascii() and least.isdigit() and len(least) < 10 else 0)
+        self.tried = tried
+
+    def run(self) -> Steps[bool]:
+        """True when the blob is there, False when the upload is gone and another must be begun."""
+        size = self._descriptor.size
+        while True:
+            is_last = self._offset == size or (self._offset == 0 and size <= self._chunk)
+            ask = self._closing() if is_last else self._piece()
+            try:
+                reply = yield from exchange(self._session, ask, self._session.push)
+            except PowernodeError as error:
+                yield from self._again(error)
+            else:
+                if is_last and reply.status in (201, 204):
+                    check_stated(reply, self._descriptor.digest)
+                    return True
+                if not is_last and reply.status in (202, 204):
+                    self._advance(reply)
+                    continue
+                if reply.status == 404:
+                    self._give_up_after(reply)
+                    return False
+                if reply.status != 416:
+                    yield self._pause_after(reply)
+                else:
+                    self._give_up_after(reply)
+            # With nothing there to go on from, beginning again is as good and works with every registry.
+            if (is_last and not self._offset) or not (yield from self._ask_offset()):
+                return False
+
+    def _closing(self) -> Ask:
+        separator = "&" if "?" in self._location.target else "?"
+        url = self._location.at(f"{self._location.target}{separator}digest={quote(self._descriptor.digest)}")
+        left = self._descriptor.size - self._offset
+        body = self._source.part(self._offset, left) if left else b""
+        return Ask("PUT", url, headers=[_OCTETS], body=body, again=False)
+
+    def _piece(self) -> Ask:
+        length = min(self._chunk, self._descriptor.size - self._offset)
+        headers = [_OCTETS, ("Content-Range", f"{self._offset}-{self._offset + length - 1}")]
+        return Ask("PATCH", self._location, headers=headers, body=self._source.part(self._offset, length), again=False)
+
+    def _advance(self, reply: Reply) -> None:
+        length = min(self._chunk, self._descriptor.size - self._offset)
+        has = _range_end(reply)
+        if has is None:
+            has = self._offset + length
+        if not self._offset < has <= self._offset + length:
+            raise _wrong_range(reply, f"{self._offset + 1} to {self._offset + length} bytes", has)
+        self._offset, self.tried = has, 0
+        self._location = _location(reply, self._location)
+
+    def _ask_offset(self) -> Steps[bool]:
+        """Learn how much of it the registry has; False when it does not know the upload any more."""
+        reply = yield from exchange(self._session, Ask("GET", self._location), self._session.push)
+        if reply.status == 404:
+            return False
+        if reply.status not in (204, 202, 200):
+            raise refusal(reply, f"the upload of {self._descriptor.digest}")
+        has = _range_end(reply)
+        # Some say 0-0 of an upload that is empty. If there is one byte, the next piece is refused and we begin again.
+        self._offset = 0 if has in (None, 1) else int(has or 0)
+        if self._offset > self._descriptor.size:
+            raise _wrong_range(reply, f"at most {self._descriptor.size} bytes", self._offset)
+        self._location = _location(reply, self._location)
+        return True
+
+    def _again(self, error: PowernodeError) -> Steps[None]:
+        self.tried += 1
+        yield pause_for(self._session, self.tried, error)
+
+    def _pause_after(self, reply: Reply) -> Pause:
+        self.tried += 1
+        pause = pause_after_status(
+            self._session.rules,
+            tried=self.tried,
+            status=reply.status,
+            retry_after=reply.headers.get("retry-after"),
+            chance=self._session.chance(),
+        )
+        if pause is None:
+            raise refusal(reply, f"the upload of {self._descriptor.digest}")
+        return Pause(pause)
+
+    def _give_up_after(self, reply: Reply) -> None:
+        self.tried += 1
+        if self.tried >= self._session.rules.tries:
+            raise refusal(reply, f"the upload of {self._descriptor.digest}")
+
+
+def _start(session: Session, descriptor: Descriptor, mount_from: str | None) -> Steps[Reply]:
+    query, scope = "", session.push
+    if mount_from is not None:
+        query = f"?mount={quote(descriptor.digest)}&from={quote(mount_from, safe='')}"
+        scope = session.mount(mount_from)
+    reply = yield from exchange(session, Ask("POST", session.url(f"blobs/uploads/{query}")), scope)
+    if reply.status != 202 and not (reply.status == 201 and mount_from is not None):
+        raise refusal(reply, f"an upload to {session.repository}")
+    return reply
+
+
+def _location(reply: Reply, known: Url | None = None) -> Url:
+    stated = reply.headers.get("location")
+    return known if known is not None and not stated else checked_target(reply.url, stated)
+
+
+def _range_end(reply: Reply) -> int | None:
+    """How many bytes the registry says it has."""
+    text = reply.headers.get("range")
+    if text is None:
+        return None
+    start, dash, end = text.removeprefix("bytes=").partition("-")
+    if start != "0" or not dash or not (end.isascii() and end.isdigit() and len(end) < 20):
+        raise _wrong_range(reply, "0-END", text[:50])
+    return int(end) + 1
+
+
+def _wrong_range(reply: Reply, expected: str, found: object) -> DataError:
+    return DataError(
+        "oci.upload.range",
+        f"{reply.url.authority} has another part of the upload than it can have",
+        expected=expected,
+        found=f"{found}",
+    )

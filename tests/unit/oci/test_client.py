@@ -1,0 +1,473 @@
+# SPDX-License-Identifier: MIT
+"""The client against our own registry, without a socket: what is asked, resumed, mounted, logged in for."""
+
+from __future__ import annotations
+
+import io
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from powernode.base.errors import DataError, MachineError, PowernodeError
+from powernode.net.http import Headers, Request, Response
+from powernode.oci.client import FileSource, Registry, Uploaded, base_url
+from powernode.oci.credentials import Credentials
+from powernode.oci.documents import EMPTY, EMPTY_CONFIG, IMAGE_MANIFEST, Descriptor, Index, Manifest, describe
+from powernode.oci.server.access import Passwords
+from powernode.oci.server.messages import Answer
+from support.registry import Direct, client, handler
+
+DATA = bytes(range(256)) * 1024  # four pieces
+BLOB = describe(DATA, "application/x")
+
+
+@pytest.fixture
+def direct(tmp_path: Path) -> Direct:
+    return Direct(handler(tmp_path))
+
+
+@pytest.fixture
+def registry(direct: Direct) -> Registry:
+    return client(direct)
+
+
+def manifest(registry: Registry, text: str = "", subject: Descriptor | None = None) -> tuple[bytes, Descriptor]:
+    """A small manifest whose blobs are in the registry; it itself is not pushed."""
+    config = describe(EMPTY, EMPTY_CONFIG)
+    if not registry.has_blob(config):
+        registry.push_blob(config, EMPTY)
+    value = Manifest(config=config, layers=(), artifact_type="a/b", subject=subject, annotations={"text": text})
+    data = value.encode()
+    return data, describe(data, IMAGE_MANIFEST, artifact_type="a/b", annotations={"text": text})
+
+
+def fetched(registry: Registry, descriptor: Descriptor = BLOB) -> bytes:
+    sink = io.BytesIO()
+    registry.fetch_blob(descriptor, sink)
+    return sink.getvalue()
+
+
+def answer(request: Request, status: int, body: bytes = b"", *headers: tuple[str, str]) -> Response:
+    return Response(request, status, Headers([*headers, ("Content-Length", str(len(body)))]), io.BytesIO(body))
+
+
+class Once:
+    """Answers the first request of a method in the registry's place; `times` for more."""
+
+    def __init__(self, method: str, act: object, times: int = 1) -> None:
+        self.method = method
+        self.act = act
+        self.times = times
+
+    def __call__(self, request: Request) -> Response | None:
+        if not self.times or request.method != self.method:
+            return None
+        self.times -= 1
+        if isinstance(self.act, PowernodeError):
+            raise self.act
+        status, *headers = self.act if isinstance(self.act, tuple) else (self.act,)
+        return answer(request, status, b"", *headers)
+
+
+LOST = MachineError("net.lost", "lost")
+
+
+class TestBlobs:
+    @pytest.mark.parametrize("size", [0, 1, 65536, 65537, len(DATA)])
+    def test_there_and_back(self, registry: Registry, size: int) -> None:
+        descriptor = describe(DATA[:size], "application/x")
+        assert not registry.has_blob(descriptor)
+        assert registry.push_blob(descriptor, DATA[:size]) is Uploaded.SENT
+        assert registry.has_blob(descriptor)
+        assert fetched(registry, descriptor) == DATA[:size]
+        assert registry.read_blob(descriptor, max_bytes=size) == DATA[:size]
+
+    def test_pieces(self, registry: Registry, direct: Direct) -> None:
+        registry.push_blob(BLOB, FileSource(lambda: io.BytesIO(DATA)))
+        assert [request.method for request in direct.seen] == ["POST", "PATCH", "PATCH", "PATCH", "PATCH", "PUT"]
+        ranges = [dict(request.headers)["Content-Range"] for request in direct.seen[1:5]]
+        assert ranges == ["0-65535", "65536-131071", "131072-196607", "196608-262143"]
+
+    def test_a_registry_that_wants_larger_pieces(self, registry: Registry, direct: Direct) -> None:
+        def after(request: Request, answer: Answer) -> Answer:
+            answer.headers += [("OCI-Chunk-Min-Length", "131072")] if request.method == "POST" else []
+            return answer
+
+        direct.after = after
+        registry.push_blob(BLOB, DATA)
+        assert [request.method for request in direct.seen] == ["POST", "PATCH", "PATCH", "PUT"]
+
+    @pytest.mark.parametrize(
+        ("match", "act", "methods"),
+        {
+            "lost before a piece came": ("PATCH", LOST, "POST PATCH GET PATCH PATCH PATCH PATCH PUT"),
+            "busy at a piece": ("PATCH", 503, "POST PATCH GET PATCH PATCH PATCH PATCH PUT"),
+            "lost at the start": ("POST", LOST, "POST POST PATCH PATCH PATCH PATCH PUT"),
+            "lost at the end": ("PUT", LOST, "POST PATCH PATCH PATCH PATCH PUT GET PUT"),
+            "another part was expected": ("PATCH", 416, "POST PATCH GET PATCH PATCH PATCH PATCH PUT"),
+            "the upload is gone": ("PATCH", 404, "POST PATCH HEAD POST PATCH PATCH PATCH PATCH PUT"),
+        }.values(),
+    )
+    def test_uploads_go_on(self, registry: Registry, direct: Direct, match: str, act: object, methods: str) -> None:
+        direct.change = Once(match, act)
+        registry.push_blob(BLOB, DATA)
+        assert " ".join(request.method for request in direct.seen) == methods
+        assert fetched(registry) == DATA
+
+    def test_a_piece_that_came_though_the_connection_was_lost(self, registry: Registry, direct: Direct) -> None:
+        def after(request: Request, answer: Answer) -> Answer:
+            if request.method == "PATCH":
+                direct.after = lambda _, answer: answer
+                raise LOST
+            return answer
+
+        direct.after = after
+        registry.push_blob(BLOB, DATA)
+        assert [request.method for request in direct.seen] == ["POST", "PATCH", "GET", "PATCH", "PATCH", "PATCH", "PUT"]
+
+    def test_the_end_that_came_though_the_connection_was_lost(self, registry: Registry, direct: Direct) -> None:
+        def after(request: Request, answer: Answer) -> Answer:
+            if request.method == "PUT":
+                raise LOST
+            return answer
+
+        direct.after = after
+        registry.push_blob(describe(b"x", "a/b"), b"x")
+        assert [request.method for request in direct.seen] == ["POST", "PUT", "HEAD"]
+
+    @pytest.mark.parametrize(
+        ("match", "act", "code"),
+        [
+            ("PATCH", LOST, "net.lost"),
+            ("PATCH", 503, "oci.unavailable"),
+            ("PATCH", 404, "oci.upload.lost"),
+            ("PATCH", 416, "oci.status"),
+            ("PATCH", 400, "oci.status"),
+            ("PATCH", (202, ("Range", "0-99999999")), "oci.upload.range"),
+            ("PATCH", (202, ("Range", "5-6")), "oci.upload.range"),
+            ("POST", 403, "oci.auth.forbidden"),
+            ("POST", 202, "oci.redirect.nowhere"),
+            ("POST", (202, ("Location", "ftp://evil.example/")), "oci.redirect.nowhere"),
+            ("POST", (201, ("Location", "/v2/x")), "oci.status"),
+        ],
+    )
+    def test_uploads_end(self, registry: Registry, direct: Direct, match: str, act: object, code: str) -> None:
+        direct.change = Once(match, act, times=1000)
+        with pytest.raises(PowernodeError) as caught:
+            registry.push_blob(BLOB, DATA)
+        assert caught.value.code == code
+        assert len(direct.seen) < 60
+
+    def test_other_content_than_was_said(self, registry: Registry) -> None:
+        with pytest.raises(DataError) as caught:
+            registry.push_blob(describe(b"other", "a/b"), b"OTHER")
+        assert (caught.value.code, "DIGEST_INVALID" in str(caught.value)) == ("oci.status", True)
+
+    def test_from_a_neighbour(self, direct: Direct, registry: Registry) -> None:
+        client(direct, "localhost/acme/base").push_blob(BLOB, DATA)
+        direct.seen.clear()
+        assert registry.push_blob(BLOB, DATA, mount_from="acme/base") is Uploaded.MOUNTED
+        assert direct.methods() == [
+            f"POST acme/redis/blobs/uploads/?mount={BLOB.digest.replace(':', '%3A')}&from=acme%2Fbase"
+        ]
+        assert fetched(registry) == DATA
+
+    def test_a_neighbour_that_has_it_not(self, direct: Direct, registry: Registry) -> None:
+        assert not registry.mount_blob(BLOB, "acme/base")
+        assert [request.method for request in direct.seen] == ["POST", "DELETE"]
+        assert registry.push_blob(BLOB, DATA, mount_from="acme/base") is Uploaded.SENT
+
+    def test_ranges(self, registry: Registry) -> None:
+        registry.push_blob(BLOB, DATA)
+        assert registry.read_range(BLOB, 1000, 70_000) == DATA[1000:71_000]
+        assert registry.read_range(BLOB, len(DATA) - 1, 1) == DATA[-1:]
+        assert registry.read_range(BLOB, 5, 0) == b""
+
+    def test_ranges_go_on_after_a_loss(self, registry: Registry, direct: Direct) -> None:
+        registry.push_blob(BLOB, DATA)
+        direct.change = Once("GET", LOST, times=2)
+        assert registry.read_range(BLOB, 1, 2) == DATA[1:3]
+
+    def test_a_registry_without_ranges(self, registry: Registry, direct: Direct) -> None:
+        registry.push_blob(BLOB, DATA)
+        direct.change = lambda request: answer(request, 200, DATA) if request.method == "GET" else None
+        with pytest.raises(DataError) as caught:
+            registry.read_range(BLOB, 1000, 1000)
+        assert caught.value.code == "oci.range.unsupported"
+
+    def test_downloads_go_on_where_they_broke_off(self, registry: Registry, direct: Direct) -> None:
+        registry.push_blob(BLOB, DATA)
+        direct.seen.clear()
+        breaks = iter([70_000, 100])
+
+        def change(request: Request) -> Response | None:
+            cut = next(breaks, None)
+            if cut is None:
+                return None
+            start = int(dict(request.headers).get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+            headers = [("Content-Length", str(len(DATA) - start))]
+            headers += [("Content-Range", f"bytes {start}-{len(DATA) - 1}/{len(DATA)}")] if start else []
+            return Response(request, 206 if start else 200, Headers(headers), io.BytesIO(DATA[start : start + cut]))
+
+        direct.change = change
+        assert fetched(registry) == DATA
+        ranges = [dict(request.headers).get("Range") for request in direct.seen]
+        assert ranges == [None, "bytes=70000-262143", "bytes=70100-262143"]
+
+    def test_going_on_with_a_registry_without_ranges(self, registry: Registry, direct: Direct) -> None:
+        bodies = iter([DATA[:70_000], DATA])
+        direct.change = lambda request: Response(
+            request, 200, Headers([("Content-Length", str(len(DATA)))]), io.BytesIO(next(bodies))
+        )
+        assert fetched(registry) == DATA
+
+    def test_going_on_from_an_earlier_day(self, registry: Registry) -> None:
+        registry.push_blob(BLOB, DATA)
+        sink = io.BytesIO()
+        registry.fetch_blob(BLOB, sink, offset=100, sofar=sha256(DATA[:100]))
+        assert sink.getvalue() == DATA[100:]
+        with pytest.raises(DataError) as caught:
+            registry.fetch_blob(BLOB, sink, offset=100, sofar=sha256(b"x" * 100))
+        assert caught.value.code == "oci.blob.digest"
+
+    def test_what_is_not_there(self, registry: Registry) -> None:
+        with pytest.raises(PowernodeError) as whole:
+            fetched(registry)
+        with pytest.raises(PowernodeError) as part:
+            registry.read_range(BLOB, 0, 1)
+        assert whole.value.code == part.value.code == "oci.not-found"
+
+    def test_too_large_is_not_even_asked_for(self, registry: Registry, direct: Direct) -> None:
+        with pytest.raises(DataError) as caught:
+            registry.read_blob(BLOB, max_bytes=10)
+        assert (caught.value.code, direct.seen) == ("oci.blob.too-large", [])
+
+
+class TestManifests:
+    def test_there_and_back(self, registry: Registry) -> None:
+        data, descriptor = manifest(registry)
+        assert registry.find("v1") is None
+        assert not registry.has_manifest(descriptor.digest)
+        registry.push_manifest(data, IMAGE_MANIFEST, tag="v1")
+        assert registry.has_manifest(descriptor.digest)
+        for version in ("v1", descriptor.digest, descriptor):
+            assert registry.manifest(version).data == data
+        assert registry.tags() == ("v1",)
+
+    def test_not_there(self, registry: Registry) -> None:
+        with pytest.raises(PowernodeError) as caught:
+            registry.manifest("v1")
+        assert caught.value.code == "oci.not-found"
+        assert registry.tags() == ()
+
+    def test_not_as_it_was_described(self, registry: Registry) -> None:
+        data, descriptor = manifest(registry)
+        registry.push_manifest(data, IMAGE_MANIFEST)
+        wrong = Descriptor(media_type=IMAGE_MANIFEST, digest=descriptor.digest, size=descriptor.size + 1)
+        with pytest.raises(DataError) as caught:
+            registry.manifest(wrong)
+        assert caught.value.code == "oci.manifest.mismatch"
+
+    def test_many_tags(self, registry: Registry, direct: Direct) -> None:
+        data, _ = manifest(registry)
+        for number in range(7):
+            registry.push_manifest(data, IMAGE_MANIFEST, tag=f"v{number}")
+        direct.seen.clear()
+
+        def change(request: Request) -> Response | None:
+            if request.url.target.endswith("?n=1000"):
+                return direct.open(Request("GET", request.url.at(request.url.path + "?n=3"), max_body=1 << 20))
+            return None
+
+        direct.change = change
+        assert registry.tags() == tuple(f"v{number}" for number in range(7))
+        assert len(direct.seen) == 4
+
+
+class TestReferrers:
+    @pytest.fixture(params=["the API", "the fallback tag"])
+    def registry(self, registry: Registry, direct: Direct, request: pytest.FixtureRequest) -> Registry:
+        if request.param == "the fallback tag":
+            direct.change = lambda request: answer(request, 404) if "/referrers/" in request.url.path else None
+
+            def forget(request: Request, answer: Answer) -> Answer:
+                answer.headers = [header for header in answer.headers if header[0] != "OCI-Subject"]
+                return answer
+
+            direct.after = forget
+        return registry
+
+    def test_there_and_back(self, registry: Registry) -> None:
+        data, subject = manifest(registry, "subject")
+        registry.push_manifest(data, IMAGE_MANIFEST)
+        assert registry.referrers(subject.digest) == ()
+        expected = []
+        for text in ("one", "two", "two"):
+            about, descriptor = manifest(registry, text, subject)
+            registry.push_referrer(about, descriptor, subject.digest)
+            expected.append(descriptor)
+        found = registry.referrers(subject.digest)
+        assert sorted(found, key=str) == sorted(expected[:2], key=str)
+        assert registry.referrers(subject.digest, "a/b") == found
+        assert registry.referrers(subject.digest, "c/d") == ()
+
+    def test_somebody_else_writes_the_tag(self, registry: Registry, direct: Direct) -> None:
+        data, subject = manifest(registry, "subject")
+        registry.push_manifest(data, IMAGE_MANIFEST)
+        ours, theirs = (manifest(registry, text, subject) for text in ("ours", "theirs"))
+        for each in (ours, theirs):
+            registry.push_manifest(each[0], IMAGE_MANIFEST)
+        tag = subject.digest.replace(":", "-")
+        rivals = 2
+        after = direct.after
+
+        def race(request: Request, reply: Answer) -> Answer:
+            nonlocal rivals
+            if rivals and request.method == "GET" and request.url.path.endswith(tag):
+                rivals -= 1
+                index = Index(manifests=(theirs[1],), annotations={"n": f"{rivals}"})
+                client(direct).push_manifest(index.encode(), index.media_type, tag=tag)
+            return after(request, reply)
+
+        direct.after = race
+        registry.add_referrer(ours[1], subject.digest)
+        fallback = registry.manifest(tag)
+        assert {each.digest for each in Index.parse(fallback.data).manifests} == {ours[1].digest, theirs[1].digest}
+        rivals = 1000
+        another = manifest(registry, "another", subject)
+        with pytest.raises(MachineError) as caught:
+            registry.add_referrer(another[1], subject.digest)
+        assert caught.value.code == "oci.referrers.contended"
+
+    def test_the_tag_is_something_else(self, registry: Registry, direct: Direct) -> None:
+        data, subject = manifest(registry, "subject")
+        registry.push_manifest(data, IMAGE_MANIFEST, tag=subject.digest.replace(":", "-"))
+        with pytest.raises(DataError) as caught:
+            registry.add_referrer(subject, subject.digest)
+        assert caught.value.code == "oci.referrers.tag"
+
+
+class TestLoggingIn:
+    SECRET = Credentials(username="builder", password="secret")
+
+    def test_by_password(self, tmp_path: Path) -> None:
+        direct = Direct(handler(tmp_path, access=Passwords.parse(b"builder:secret\n")))
+        registry = client(direct, credentials=self.SECRET)
+        registry.push_blob(describe(b"x", "a/b"), b"x")
+        registry.has_blob(BLOB)
+        sent = ["Authorization" in dict(request.headers) for request in direct.seen]
+        assert sent == [False, True, True, True]
+
+    @pytest.mark.parametrize(
+        ("credentials", "code"),
+        [(None, "oci.auth.required"), (Credentials(username="builder", password="wrong"), "oci.auth.denied")],
+    )
+    def test_a_wrong_password(self, tmp_path: Path, credentials: Credentials | None, code: str) -> None:
+        direct = Direct(handler(tmp_path, access=Passwords.parse(b"builder:secret\n")))
+        with pytest.raises(PowernodeError) as caught:
+            client(direct, credentials=credentials).has_blob(BLOB)
+        assert caught.value.code == code
+        assert len(direct.seen) <= 2
+
+    def _service(self, direct: Direct, realm: str, *, valid: int = 1000) -> list[str]:
+        """A token service at `realm`; a token counts for so many requests."""
+        tokens: list[str] = []
+        uses = 0
+
+        def change(request: Request) -> Response | None:
+            nonlocal uses
+            headers = dict(request.headers)
+            if str(request.url).startswith(realm):
+                assert headers["Authorization"].startswith("Basic ")
+                tokens.append(request.url.target)
+                uses = 0
+                return answer(request, 200, json.dumps({"token": f"t{len(tokens)}", "expires_in": 60}).encode())
+            uses += 1
+            if tokens and headers.get("Authorization") == f"Bearer t{len(tokens)}" and uses <= valid:
+                return None
+            challenge = f'Bearer realm="{realm}",service="reg",scope="repository:other/secret:pull,push"'
+            return answer(request, 401, b"", ("WWW-Authenticate", challenge))
+
+        direct.change = change
+        return tokens
+
+    @pytest.mark.parametrize("realm", ["https://auth.example/token", "http://localhost/token"])
+    def test_by_token(self, direct: Direct, realm: str) -> None:
+        tokens = self._service(direct, realm)
+        registry = client(direct, credentials=self.SECRET)
+        registry.push_blob(BLOB, DATA)
+        assert fetched(registry) == DATA
+        (asked,) = tokens
+        assert asked == "/token?service=reg&scope=repository%3Aacme%2Fredis%3Apull%2Cpush&account=builder"
+
+    def test_a_token_that_expires(self, direct: Direct) -> None:
+        tokens = self._service(direct, "https://auth.example/token?a=b", valid=3)
+        client(direct, credentials=self.SECRET).push_blob(BLOB, DATA)
+        assert len(tokens) == 2
+        assert tokens[0].startswith("/token?a=b&service=reg&scope=")
+
+    @pytest.mark.parametrize(
+        "realm", ["http://auth.example/token", "ftp://localhost/", "token", "http://localhost@evil/"]
+    )
+    def test_a_realm_where_no_password_may_go(self, direct: Direct, realm: str) -> None:
+        self._service(direct, "https://auth.example/")
+        challenge = f'Bearer realm="{realm}"'
+        direct.change = lambda request: answer(request, 401, b"", ("WWW-Authenticate", challenge))
+        with pytest.raises(PowernodeError) as caught:
+            client(direct, credentials=self.SECRET).has_blob(BLOB)
+        assert caught.value.code in ("oci.auth.realm", "net.url")
+        assert len(direct.seen) == 1
+
+    @pytest.mark.parametrize(
+        ("status", "body", "code"),
+        [
+            (200, b"{}", "oci.auth.token.missing"),
+            (200, b'{"token":"a\\r\\nX: y"}', "oci.auth.token"),
+            (200, b"<html>", "json.syntax"),
+            (200, b" " * (300 << 10), "net.too-large"),
+            (302, b"", "oci.auth.realm"),
+            (401, b"", "oci.auth.denied"),
+            (503, b"", "oci.unavailable"),
+        ],
+    )
+    def test_a_bad_token_service(self, direct: Direct, status: int, body: bytes, code: str) -> None:
+        def change(request: Request) -> Response:
+            if request.url.host == "auth.example":
+                return answer(request, status, body, ("Location", "https://evil.example/"))
+            return answer(request, 401, b"", ("WWW-Authenticate", 'Bearer realm="https://auth.example/"'))
+
+        direct.change = change
+        with pytest.raises(PowernodeError) as caught:
+            client(direct, credentials=self.SECRET).has_blob(BLOB)
+        assert caught.value.code == code
+
+    def test_the_password_is_not_shown(self) -> None:
+        assert "secret" not in repr(self.SECRET)
+
+
+def test_the_words_of_a_registry_are_made_harmless(direct: Direct, registry: Registry) -> None:
+    body = json.dumps({"errors": [{"code": "DENIED", "message": "no \x1b[2J" + "x" * 999}]}).encode()
+    direct.change = lambda request: answer(request, 403, body)
+    with pytest.raises(PowernodeError) as caught:
+        registry.find("v1")
+    assert "DENIED: no ?[2J" in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("registry", "plain_http", "expected"),
+    [
+        ("registry.example.com", None, "https://registry.example.com/"),
+        ("registry.example.com:5000", True, "http://registry.example.com:5000/"),
+        ("localhost:5000", None, "http://localhost:5000/"),
+        ("127.0.0.1", None, "http://127.0.0.1/"),
+        ("[::1]:5000", None, "http://[::1]:5000/"),
+        ("localhost", False, "https://localhost/"),
+        ("127.evil.example", None, "https://127.evil.example/"),
+        ("localhost.example", None, "https://localhost.example/"),
+    ],
+)
+def test_only_this_machine_is_asked_in_plain_text(registry: str, plain_http: bool | None, expected: str) -> None:
+    assert str(base_url(registry, plain_http=plain_http)) == expected

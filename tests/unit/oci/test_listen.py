@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT
+"""The registry on a socket: our client through a real connection, and clients that misbehave."""
+
+from __future__ import annotations
+
+import io
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from powernode.net.transport import HttpTransport, tls_context
+from powernode.oci.client import FileSource
+from powernode.oci.documents import EMPTY, EMPTY_CONFIG, IMAGE_MANIFEST, Manifest, describe
+from powernode.oci.server.listen import MAX_CONNECTIONS, Listener
+from support.registry import client, handler, listening
+
+DATA = bytes(range(256)) * 10_000
+BLOB = describe(DATA, "application/x")
+MANIFEST = Manifest(config=describe(EMPTY, EMPTY_CONFIG), layers=(BLOB,)).encode()
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    with listening(tmp_path) as address:
+        yield address
+
+
+def say(address: str, text: bytes, *, answers: int = 1) -> list[bytes]:
+    """The status lines of the answers to these bytes."""
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as peer, peer.makefile("rb") as lines:
+        peer.sendall(text)
+        found = []
+        for _ in range(answers):
+            found.append(lines.readline().rstrip())
+            length = 0
+            while (line := lines.readline().strip()) != b"":
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            lines.read(length)
+        return found
+
+
+def test_there_and_back(address: str) -> None:
+    transport = HttpTransport(time.monotonic)
+    registry = client(transport, f"{address}/acme/redis", chunk_bytes=1_000_000)
+    registry.push_blob(describe(EMPTY, EMPTY_CONFIG), EMPTY)
+    registry.push_blob(BLOB, FileSource(lambda: io.BytesIO(DATA)))
+    registry.push_manifest(MANIFEST, IMAGE_MANIFEST, tag="v1")
+    sink = io.BytesIO()
+    registry.fetch_blob(BLOB, sink)
+    assert sink.getvalue() == DATA
+    assert registry.read_range(BLOB, 100, 200_000) == DATA[100:200_100]
+    assert registry.manifest("v1").data == MANIFEST
+    assert registry.has_blob(BLOB)
+    assert transport.traffic.connections == 1
+    assert transport.traffic.sent_bytes < len(DATA) + 20_000
+
+
+def test_many_at_once(address: str) -> None:
+    transport = HttpTransport(time.monotonic)
+    registry = client(transport, f"{address}/acme/redis")
+    contents = [bytes([number]) * 200_000 for number in range(16)]
+    done: list[bool] = []
+
+    def push(data: bytes) -> None:
+        registry.push_blob(describe(data, "a/b"), data)
+        done.append(registry.has_blob(describe(data, "a/b")))
+
+    threads = [threading.Thread(target=push, args=(data,)) for data in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert done == [True] * 16
+
+
+def test_tls(tmp_path: Path) -> None:
+    certificate, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=x"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command.split(), *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with Listener(handler(tmp_path / "registry"), ("127.0.0.1", 0), tls=context) as listener:
+        transport = HttpTransport(time.monotonic, tls=lambda: tls_context(ca_file=certificate))
+        registry = client(transport, f"{listener.address}/a")
+        registry._session.base = registry._session.base.parse(f"https://{listener.address}/")
+        registry.push_blob(BLOB, DATA)
+        sink = io.BytesIO()
+        registry.fetch_blob(BLOB, sink)
+        assert sink.getvalue() == DATA
+        assert say(listener.address, b"GET /v2/ HTTP/1.1\r\n\r\n") == [b""]  # no TLS: no answer, and no harm
+        assert registry.has_blob(BLOB)
+
+
+def test_chunks(address: str) -> None:
+    digest = describe(b"hello, world", "a/b").digest
+    head = f"POST /v2/a/blobs/uploads/?digest={digest} HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    body = b"5\r\nhello\r\n7;x=y\r\n, world\r\n0\r\nX: y\r\n\r\n"
+    again = b"GET /v2/ HTTP/1.1\r\n\r\n"
+    assert say(address, head + body + again, answers=2) == [b"HTTP/1.1 201 Created", b"HTTP/1.1 200 OK"]
+
+
+POST = b"POST /v2/a/blobs/uploads/ HTTP/1.1\r\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    {
+        "two lengths": POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+        "a length and chunks": POST + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "a negative length": POST + b"Content-Length: -1\r\n\r\n",
+        "another coding": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "endless head": b"GET /v2/ HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+        "a long line": b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n",
+        "another method": b"BREW /v2/ HTTP/1.1\r\n\r\n",
+    }.values(),
+)
+def test_requests_that_are_refused(address: str, text: bytes) -> None:
+    (status,) = say(address, text)
+    assert status.split(b" ")[1][:1] in (b"4", b"5")
+    assert say(address, b"GET /v2/ HTTP/1.1\r\n\r\n") == [b"HTTP/1.1 200 OK"]
+
+
+@pytest.mark.parametrize("chunk", [b"zz\r\n", b"-1\r\n", b"5\r\nhelloworld\r\n", b"fffffffffffffffff\r\n"])
+def test_chunks_that_are_refused(address: str, chunk: bytes) -> None:
+    digest = describe(b"x", "a/b").digest
+    head = f"POST /v2/a/blobs/uploads/?digest={digest} HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    assert say(address, head + chunk) == [b"HTTP/1.1 400 Bad Request"]
+
+
+def test_a_client_that_goes_away_can_come_back(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port))) as peer, peer.makefile("rb") as lines:
+        peer.sendall(POST + b"\r\n")
+        place = next(line for line in lines if line.lower().startswith(b"location:")).split(b" ")[1].strip()
+    with socket.create_connection((host, int(port))) as peer:
+        peer.sendall(b"PATCH " + place + b" HTTP/1.1\r\nContent-Length: 100\r\n\r\nhello")
+    deadline = time.monotonic() + 5
+    digest = describe(b"hello!", "a/b").digest.encode()
+    while True:
+        (status,) = say(
+            address,
+            b"PUT " + place + b"?digest=" + digest + b" HTTP/1.1\r\nContent-Range: 5-5\r\nContent-Length: 1\r\n\r\n!",
+        )
+        if status.endswith(b"Created"):
+            break
+        assert time.monotonic() < deadline, status
+        time.sleep(0.02)
+
+
+def test_connections_are_bounded(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    before = threading.active_count()
+    idle = [socket.create_connection((host, int(port))) for _ in range(MAX_CONNECTIONS + 20)]
+    time.sleep(0.2)
+    assert threading.active_count() - before <= MAX_CONNECTIONS
+    for peer in idle:
+        peer.close()
+    assert say(address, b"GET /v2/ HTTP/1.1\r\n\r\n") == [b"HTTP/1.1 200 OK"]
