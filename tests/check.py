@@ -19,6 +19,7 @@ CHECKS: dict[str, list[str]] = {
     ],
     "types": [PYTHON, "-m", "mypy", "--no-error-summary"],
     "generated files": [PYTHON, "csrc/ffi/abi.py", "--check"],
+    "generated documents": [PYTHON, "tests/generate.py", "--check"],
     "structure": [PYTHON, "-m", "pytest", "-q", "tests/arch"],
 }
 

@@ -11,9 +11,11 @@ import os
 from digests import show_digests
 from machine import show_machine
 from shell import ROOT
+from supply import show_supply_chain
 
 if __name__ == "__main__":
     show_digests()
+    show_supply_chain()
     os.chdir(ROOT)
     for arch in ("amd64", "arm64"):
         show_machine(arch)

@@ -123,16 +123,15 @@ def panicking_module(folder: Path, arch: str) -> Module:
 
 def system_base(arch: str) -> Module:
     """The base system of the examples."""
-    recipe = CHECKOUT / "examples/modules/system-base"
-    inputs = digest_of_files(CHECKOUT, [path for path in recipe.rglob("*") if path.is_file()])
+    source = CHECKOUT / "examples/modules/system-base"
+    inputs = digest_of_files(CHECKOUT, [path for path in source.rglob("*") if path.is_file()])
     folder = CACHE / "bases" / f"{arch}-{locked(arch).digest[:16]}-{inputs[:16]}"
     if not folder.exists():
-        debs = [Inputs(locked(arch), CACHE).deb(item.name) for item in locked(arch).group("system-base")]
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             made = Path(scratch) / "made"
-            read_recipe = systembase.read_recipe(recipe)
-            systembase.build(read_recipe, debs, arch=arch, directory=made, scratch=Path(scratch), options=[])
+            deb = Inputs(locked(arch), CACHE).deb
+            systembase.build(source, locked(arch), deb, arch=arch, directory=made, cache=CACHE, report=lambda _: None)
             made.rename(folder)
     return read(folder)
 

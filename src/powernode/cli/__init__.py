@@ -45,13 +45,37 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
         "signing keys",
         {
             "new": "make a signing key",
+            "show": "say what a key is",
+            "ca": "make a certificate authority of your own",
+        },
+    ),
+    "module": (
+        "modules: signed slices of a root file system",
+        {
+            "new": "make a module's folder, ready to build",
+            "validate": "say everything that is wrong before the build",
+            "schema": "print the JSON Schema of manifest.yaml",
+            "lock": "pin the packages a module is built from",
+            "build": "build a module: files, SBOM, provenance",
+            "sign": "sign a module and what is said about it",
+            "verify": "say who signed a module, or refuse it",
+            "push": "send a module to a registry",
+            "pull": "fetch a module from a registry, verified",
+            "inspect": "say what is in a module",
+            "diff": "say what differs between two modules",
+        },
+    ),
+    "registry": (
+        "a registry for modules",
+        {
+            "serve": "run an OCI registry on a folder",
         },
     ),
     "image": (
         "bootable images from pinned packages",
         {
             "build": "build boot images from pinned packages",
-            "base": "build a base system from a recipe and pinned packages",
+            "base": "build the base system from pinned packages",
             "plan": "print what a build would do, and its digest",
             "verify": "build again and name the first byte that differs",
             "boot": "start an image in QEMU and watch its console",
@@ -170,8 +194,10 @@ def _report(error: PowernodeError, words: list[str]) -> None:
 
         print(json.dumps({"error": error.as_dict()}), file=sys.stderr)
         return
-    print(f"powernode: {error.message}", file=sys.stderr)
+    from powernode.base.text import clean  # a message may quote what a stranger wrote
+
+    print(f"powernode: {clean(error.message, lines=True)}", file=sys.stderr)
     for label, text in (("expected", error.expected), ("found", error.found), ("try", error.hint)):
         if text is not None:
-            print(f"  {label}: {text}", file=sys.stderr)
+            print(f"  {label}: {clean(text, lines=True)}", file=sys.stderr)
     print(f"  code: {error.code}", file=sys.stderr)

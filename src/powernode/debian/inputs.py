@@ -14,12 +14,9 @@ Out of scope: what the cache's owner does to unpacked trees; removing what no lo
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from hashlib import file_digest
 from pathlib import Path
 
@@ -27,6 +24,7 @@ from powernode.archive.deb import unpack
 from powernode.base.errors import DataError, OperatorError
 from powernode.debian import apt
 from powernode.debian._fetch import GoneError, fetch
+from powernode.debian.claim import FILE, FOLDER, claim, empty
 from powernode.debian.lock import Lock, LockedPackage
 
 __all__ = ["Inputs", "default_cache"]
@@ -44,7 +42,10 @@ def default_cache(environment: Mapping[str, str]) -> Path:
 
 
 class Inputs:
-    """Give `archive_url` to download from there; without it this machine's apt sources say where, when it is needed."""
+    """Give `archive_url` to download from there; without it this machine's apt sources say where, when it is needed.
+
+    `renew` is the command that renews the lock, for a hint.
+    """
 
     def __init__(
         self,
@@ -54,12 +55,14 @@ class Inputs:
         *,
         pause: Callable[[float], None] = time.sleep,
         newest: Callable[[str], str | None] | None = None,
+        renew: str = "powernode image lock",
     ) -> None:
         self._lock = lock
         self._cache = cache
         self._archive_url = archive_url
         self._pause = pause
         self._newest = newest or self._ask_apt
+        self._renew = renew
         self._used: dict[str, LockedPackage] = {}
 
     @property
@@ -78,7 +81,7 @@ class Inputs:
         place = self._cache / "debs" / f"{package.sha256}.deb"
         if _is(place, package):
             return place
-        with _claim(place, os.O_RDWR | os.O_CREAT) as part:
+        with claim(place, FILE) as part:
             if part is None and not _is(place, package):
                 place.unlink(missing_ok=True)  # somebody damaged it; the archive has it still
                 return self.deb(name)
@@ -96,22 +99,22 @@ class Inputs:
         if place.is_dir():
             return place
         deb = self.deb(name)
-        with _claim(place, os.O_RDONLY | os.O_DIRECTORY) as part:
+        with claim(place, FOLDER) as part:
             if part is None:
                 return place
-            _empty(part)  # a process that died may have left something
+            empty(part)  # a process that died may have left something
             try:
                 with deb.open("rb") as package_file:
                     unpack(package_file, part)
             except BaseException:
-                _empty(part)
+                empty(part)
                 part.rmdir()
                 raise
             part.rename(place)
         return place
 
     def _download(self, package: LockedPackage, part: Path) -> None:
-        base = self._archive_url or apt.machine_archive()
+        base = self._base(package)
         try:
             with part.open("r+b") as file:
                 fetch(f"{base.rstrip('/')}/{package.filename}", package, file, self._pause)
@@ -126,21 +129,26 @@ class Inputs:
                 f"the archive no longer serves {package.name} {package.version}",
                 expected=package.filename,
                 found=f"{package.name} {newest}" if newest else f"no {package.name} at all",
-                hint=f"powernode image lock --arch {self._lock.arch}, or name a snapshot with --archive",
+                hint=f"{self._renew} --arch {self._lock.arch}, or name a snapshot with --archive",
             ) from None
+
+    def _base(self, package: LockedPackage) -> str:
+        if not apt.is_security_fix(package.filename):
+            return self._archive_url or apt.machine_archive()
+        base = apt.security_archive(self._archive_url)
+        if base is None:
+            raise OperatorError(
+                "debian.input.security",
+                f"{package.name} {package.version} is a security fix, and nobody says where those are",
+                expected="an archive of security fixes in this machine's apt sources",
+                hint="add one there, or name an archive whose address ends with /debian",
+            )
+        return base
 
     def _ask_apt(self, name: str) -> str | None:
         private = apt.PrivateApt(self._lock.suite, self._lock.arch, self._cache / "apt", self._archive_url)
         private.update()
         return private.newest(name)
-
-
-def _empty(folder: Path) -> None:
-    for each in folder.iterdir():
-        if each.is_dir() and not each.is_symlink():
-            shutil.rmtree(each)
-        else:
-            each.unlink()
 
 
 def _is(path: Path, package: LockedPackage) -> bool:
@@ -151,44 +159,3 @@ def _is(path: Path, package: LockedPackage) -> bool:
             )
     except FileNotFoundError:
         return False
-
-
-@contextmanager
-def _claim(place: Path, flags: int) -> Iterator[Path | None]:
-    """The name to build `place` under, for us alone until we rename it; None when somebody else has just done it.
-
-    The lock is on the partial file or folder itself, so a process that dies leaves it free, and nothing else behind.
-    """
-    part = place.with_name(f"{place.name}.part")
-    part.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        if flags & os.O_DIRECTORY:
-            with suppress(
-                FileExistsError
-            ):  # Path.mkdir(exist_ok=True) would look again, and the other's may be renamed
-                part.mkdir()
-        try:
-            fd = os.open(part, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except FileNotFoundError:
-            continue  # renamed between the two calls
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            if not _still(fd, part):
-                continue
-            if place.exists():
-                (part.rmdir if flags & os.O_DIRECTORY else part.unlink)()
-                yield None
-            else:
-                yield part
-            return
-        finally:
-            os.close(fd)
-
-
-def _still(fd: int, path: Path) -> bool:
-    """Whether the name still leads to what was opened: who had the lock before may have renamed or removed it."""
-    try:
-        found = path.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(found, os.fstat(fd))

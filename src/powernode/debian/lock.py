@@ -7,8 +7,11 @@ archive is in it, only the path below one, so any mirror or snapshot can serve i
 
 Groups: `initramfs` (what the initramfs copies from, and what runs its Python natively on a build host of that
 architecture), `kernel-cloud` and `kernel-generic` (one kernel each), `system-base` (a closure that installs alone).
+A module's own lock has others (module.lock), and says in `requests` what each of them was asked for, so that a lock
+older than the request is seen.
 
-Out of scope: what belongs into a group (image.packages), finding versions (debian.apt), downloading (debian.inputs).
+Out of scope: what belongs into a group (image.packages, module.lock), finding versions (debian.apt), downloading
+(debian.inputs).
 
     lock = parse(Path("initramfs/lock/amd64.json").read_bytes())
     lock.package("libc6").version
@@ -20,7 +23,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,11 +65,12 @@ class LockedPackage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
-    """Packages by group, sorted by name within each."""
+    """Packages by group, sorted by name within each; `requests` are the names a group was made from, where kept."""
 
     arch: str
     suite: str
     groups: Mapping[str, tuple[LockedPackage, ...]]
+    requests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def group(self, name: str) -> tuple[LockedPackage, ...]:
         if name not in self.groups:
@@ -74,7 +78,7 @@ class Lock:
                 "debian.lock.group",
                 f"the lock for {self.arch} has no group {name}",
                 expected=", ".join(sorted(self.groups)),
-                hint=f"powernode image lock --arch {self.arch}",
+                hint="renew the lock: powernode image lock, or powernode module lock for a module's own",
             )
         return self.groups[name]
 
@@ -105,7 +109,9 @@ def encode(lock: Lock) -> bytes:
         name: [asdict(package) for package in sorted(packages, key=lambda package: package.name)]
         for name, packages in lock.groups.items()
     }
-    content = {"version": _VERSION, "arch": lock.arch, "suite": lock.suite, "groups": groups}
+    content: dict[str, object] = {"version": _VERSION, "arch": lock.arch, "suite": lock.suite, "groups": groups}
+    if lock.requests:
+        content["requests"] = {name: sorted(names) for name, names in lock.requests.items()}
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=True).encode() + b"\n"
 
 
@@ -118,9 +124,13 @@ def parse(data: bytes) -> Lock:
         if arch not in ARCHITECTURES:
             raise fields.refusal("value", "arch of the lock", expected=" or ".join(ARCHITECTURES), found=arch[:64])
         with fields.fields("groups") as listed:
-            groups = {name: _group(listed, name, arch) for name in _names(content, listed)}
+            groups = {name: _group(listed, name, arch) for name in _names(content, "groups", listed)}
+        requests: dict[str, tuple[str, ...]] = {}
+        if fields.has("requests"):
+            with fields.fields("requests") as asked:
+                requests = {name: _request(asked, name, groups) for name in _names(content, "requests", asked)}
     _consistent(groups.values())
-    return Lock(arch=arch, suite=suite, groups=groups)
+    return Lock(arch=arch, suite=suite, groups=groups, requests=requests)
 
 
 def changes(old: Lock | None, new: Lock) -> list[tuple[str, str | None, str | None]]:
@@ -142,9 +152,10 @@ def _by_name(groups: Iterable[tuple[LockedPackage, ...]]) -> dict[str, LockedPac
     return {package.name: package for packages in groups for package in packages}
 
 
-def _names(content: Json, listed: Fields) -> list[str]:
+def _names(content: Json, member: str, listed: Fields) -> list[str]:
     """The groups' names, which are the only free keys of the format."""
-    names = list(content["groups"]) if isinstance(content, dict) and isinstance(content["groups"], dict) else []
+    inner = content[member] if isinstance(content, dict) else None
+    names = list(inner) if isinstance(inner, dict) else []
     for name in names:
         if not _WORD.fullmatch(name):
             raise listed.refusal("value", "the name of a group", expected=_WORD.pattern, found=repr(name[:64]))
@@ -157,6 +168,13 @@ def _group(listed: Fields, group: str, arch: str) -> tuple[LockedPackage, ...]:
     if names != sorted(set(names)):
         raise listed.refusal("order", f"the packages of {group} are not sorted, or one comes twice")
     return packages
+
+
+def _request(asked: Fields, group: str, groups: Mapping[str, object]) -> tuple[str, ...]:
+    names = asked.texts(group, most=_MAX_PACKAGES, longest=128)
+    if group not in groups or names != sorted(set(names)):
+        raise asked.refusal("order", f"what {group} was asked for is not sorted, or {group} is no group")
+    return tuple(names)
 
 
 def _package(fields: Fields, arch: str) -> LockedPackage:

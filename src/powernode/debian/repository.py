@@ -36,7 +36,9 @@ def write_repository(debs: Sequence[Path], folder: Path) -> None:
             digest = hashlib.file_digest(package, "sha256").hexdigest()
         name = fields.get("Package", "")
         if not name or name in stanzas:
-            raise DataError("image.repository.package", f"{path} has no name, or one that is there already", found=name)
+            raise DataError(
+                "debian.repository.package", f"{path} has no name, or one that is there already", found=name
+            )
         file_name = f"{name}.deb"
         lines = [f"{field}: {' '.join(fields[field].split())}" for field in _FIELDS if field in fields]
         lines += [f"Filename: ./{file_name}", f"Size: {path.stat().st_size}", f"SHA256: {digest}"]
@@ -53,6 +55,6 @@ def newest(debs: Sequence[Path]) -> int:
         with open(path, "rb") as package:
             head = package.read(60)
         if not (head.startswith(b"!<arch>\n") and head[_AR_TIME].strip().isdigit()):
-            raise DataError("image.repository.package", f"{path} is no Debian package")
+            raise DataError("debian.repository.package", f"{path} is no Debian package")
         times.append(int(head[_AR_TIME]))
     return max(times)

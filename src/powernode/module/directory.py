@@ -6,7 +6,7 @@ describes no tree and one whose objects are not all there, so a Module in hand i
 their digests; their content is checked when they are put in and by the kernel when they are used. A module that ships
 all of its tree has the same image as the root made of it alone.
 
-Out of scope: making trees (`systembase`, `tree`), signatures, the order of modules (`manifest.priority`).
+Out of scope: making trees (`compose`, `tree`), signatures, the order of modules (`manifest.priority`).
 
     module = write(Path("base"), facts, lambda store: scan.image_of("tree", options, store=store))
     root = merge_root([read(Path("base")), read(Path("site"))])

@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""A tree under construction: filled from a tar archive and from plain folders, stripped, and then frozen.
+"""A tree under construction: from a tar archive and from plain folders, stripped, frozen, and at last stored.
 
 Invariants: owners, modes and extended attributes are those of the archive, so nobody has to be root to make a tree that
 belongs to root; what comes from a folder belongs to root, is 0644 or 0755 and has the time it is given, so neither the
-builder nor his umask shows; no time is later than `latest_s`. Contents of up to 64 bytes stay in the tree, larger ones
-go to the object store. Hard links become files of their own with one object between them.
+builder nor his umask shows, and a `.gitkeep` at its top is no part of it; no time is later than `latest_s`. Hard links
+become files of their own.
+
+A frozen tree knows where its files are and has read none of them, so it can be carved at the price of its names;
+`store_files` reads what is left: contents of up to 64 bytes stay in the tree, larger ones go to the object store.
 
 The archive comes from a tool that we have just run, not from a stranger: sizes are not limited.
 
-Out of scope: deciding what belongs into a tree (`systembase`).
+Out of scope: deciding what belongs into a tree (`carve`).
 
+    tree = TreeBuilder(latest_s=1754697600)
+    tree.add_tar(Path("base.tar"), leave_out=compile_globs(["/usr/share/man/**"]), keep=compile_globs([]))
+    tree.add_folder(Path("rootfs"))
     with store.batch() as batch:
-        tree = TreeBuilder(batch, latest_s=1754697600)
-        tree.add_tar(Path("base.tar"), leave_out=compile_globs(["/usr/share/man/**"]), keep=None)
-        tree.add_folder(Path("rootfs"))
-    image.from_tree(tree.freeze(), min_version=1)
+        image.from_tree(store_files(tree.freeze(), batch).tree, min_version=1)
 """
 
 from __future__ import annotations
@@ -22,20 +25,26 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import TypedDict
 
 from powernode import verity
 from powernode.base.errors import DataError
 from powernode.composefs.store import Batch, object_path
 from powernode.composefs.tree import Directory, Node, RegularFile, Symlink, Xattrs
-from powernode.manifest.globs import GlobSet
+from powernode.manifest.globs import GlobSet, compile_globs
 
-__all__ = ["TreeBuilder"]
+__all__ = ["NOTHING", "RUNTIME", "Stored", "TreeBuilder", "digest_of", "paths_of", "read_content", "store_files"]
 
 INLINE_MAX = 64
+NOTHING = GlobSet(())
+RUNTIME = compile_globs(["/dev/**", "/proc/**", "/run/**", "/sys/**", "/tmp/**"])
+"""What a running system makes for itself; nobody ships it, and the device nodes are the kernel's to make."""
 _XATTR = "SCHILY.xattr."
+_MARK = b"/.gitkeep"
 
 
 class _Attributes(TypedDict):
@@ -56,40 +65,70 @@ class _Folder:
     entries: dict[bytes, _Folder | Node] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Waiting(RegularFile):
+    """A file whose content is still where it was found: `size` bytes of `source` from `offset` on."""
+
+    source: Path
+    offset: int = 0
+
+    def read(self) -> bytes:
+        with open(self.source, "rb") as file:
+            file.seek(self.offset)
+            data = file.read(self.size)
+        if len(data) != self.size:
+            raise DataError("module.tree.changed", f"{self.source} became shorter while a tree was made of it")
+        return data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Stored:
+    """A tree whose contents are in the store, and the SHA-256 of each of its files."""
+
+    tree: Directory
+    sha256: Mapping[bytes, bytes]
+
+
 class TreeBuilder:
     """One tree; later additions replace earlier ones of the same name."""
 
-    def __init__(self, batch: Batch, *, latest_s: int) -> None:
-        self._batch = batch
+    def __init__(self, *, latest_s: int) -> None:
         self._latest_s = latest_s
         self._root = _Folder(mtime_s=latest_s)
 
-    def add_tar(self, path: Path, *, leave_out: GlobSet, keep: GlobSet) -> None:
-        """Everything in the archive but what `leave_out` matches, with all that is below, and `keep` does not."""
+    def add_tar(self, path: Path, *, leave_out: GlobSet, keep: GlobSet, top: bytes = b"") -> None:
+        """Everything in the archive (below `top`) but what RUNTIME or `leave_out` matches, with all below it, and
+        `keep` does not."""
         left_out: set[bytes] = set()
+        regular: dict[str, tarfile.TarInfo] = {}
         with tarfile.open(path, "r:") as archive:
             for member in archive:
+                if member.isreg():
+                    regular[member.name] = member
                 place, is_directory = _place(member.name), member.isdir()
+                if not (place + b"/").startswith(top + b"/"):
+                    continue
+                place = place.removeprefix(top) or b"/"
+                if RUNTIME.matches(place, is_directory=is_directory):
+                    continue
                 if place.rpartition(b"/")[0] in left_out or leave_out.matches(place, is_directory=is_directory):
                     if is_directory:
                         left_out.add(place)
                     if not keep.matches(place, is_directory=is_directory):
                         continue
-                self._put(place, self._member(archive, member))
+                self._put(place, self._member(path, member, regular))
 
     def add_folder(self, folder: Path) -> None:
         """A folder of the checkout: whoever owns it, in the tree it is root's."""
-        for path in sorted(folder.rglob("*")):
-            status = path.lstat()
-            place = b"/" + os.fsencode(path.relative_to(folder))
+        for place, path, status in _below(folder):
             if stat.S_ISDIR(status.st_mode):
                 self.add_directory(place)
             elif stat.S_ISLNK(status.st_mode):
                 target = os.fsencode(os.readlink(path))
                 self._put(place, Symlink(mode=0o777, mtime_s=self._latest_s, target=target))
             else:
-                mode = 0o755 if status.st_mode & 0o111 else 0o644
-                self._put(place, self._file(path.read_bytes(), **_root_owned(mode, self._latest_s)))
+                owned = _root_owned(0o755 if status.st_mode & 0o111 else 0o644, self._latest_s)
+                self._put(place, _Waiting(**owned, size=status.st_size, source=path))
 
     def add_directory(self, place: bytes) -> None:
         """A directory of root's, unless one is there."""
@@ -110,18 +149,10 @@ class TreeBuilder:
                 name: frozen[id(entry)] if isinstance(entry, _Folder) else entry
                 for name, entry in folder.entries.items()
             }
-            frozen[id(folder)] = Directory(
-                mode=folder.mode,
-                uid=folder.uid,
-                gid=folder.gid,
-                mtime_s=folder.mtime_s,
-                nlink=2 + sum(isinstance(entry, Directory) for entry in entries.values()),
-                xattrs=folder.xattrs,
-                entries=entries,
-            )
+            frozen[id(folder)] = _directory(folder, entries)
         return frozen[id(self._root)]
 
-    def _member(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> _Folder | Node:
+    def _member(self, path: Path, member: tarfile.TarInfo, regular: Mapping[str, tarfile.TarInfo]) -> _Folder | Node:
         xattrs = sorted(
             (os.fsencode(name.removeprefix(_XATTR)), value.encode("utf-8", "surrogateescape"))
             for name, value in member.pax_headers.items()
@@ -134,29 +165,14 @@ class TreeBuilder:
             "mtime_s": min(int(member.mtime), self._latest_s),
             "xattrs": tuple(xattrs),
         }
-        if member.isfile() or member.islnk():
-            content = archive.extractfile(member)  # of the first name, for a hard link
-            assert content is not None
-            return self._file(content.read(), **attributes)
+        if (member.isreg() and not member.issparse()) or member.islnk():
+            content = regular[member.linkname] if member.islnk() else member  # of the first name, for a hard link
+            return _Waiting(**attributes, size=content.size, source=path, offset=content.offset_data)
         if member.isdir():
             return _Folder(**attributes)
         if member.issym():
             return Symlink(**attributes, target=os.fsencode(member.linkname))
-        raise DataError(
-            "module.tree.type",
-            f"{member.name} is of a type that a root is not made of",
-            expected="files, directories and links; device nodes are the kernel's to make",
-        )
-
-    def _file(self, data: bytes, **attributes: Unpack[_Attributes]) -> Node:
-        size = len(data)
-        if size == 0:
-            return RegularFile(**attributes)
-        if size <= INLINE_MAX:
-            return RegularFile(**attributes, size=size, content=data)
-        digest = self._batch.add_bytes(data, verity.digest_buffer(data).value, recompute=False)
-        payload = object_path(digest).encode()
-        return RegularFile(**attributes, size=size, payload=payload, digest=digest)
+        raise _strange(member.name)
 
     def _put(self, place: bytes, entry: _Folder | Node) -> None:
         if place == b"/":
@@ -179,6 +195,101 @@ class TreeBuilder:
                 raise DataError("module.tree.through", f"{os.fsdecode(place)} would be below what is no directory")
             folder = below
         return folder, name
+
+
+def paths_of(folder: Path) -> frozenset[bytes]:
+    """Every path that `add_folder` would make, directories among them."""
+    return frozenset(place for place, _, _ in _below(folder))
+
+
+def digest_of(folder: Path) -> str:
+    """One SHA-256, in hexadecimal digits, for all that `add_folder` would take from a folder."""
+    total = sha256()
+    for place, path, status in _below(folder):
+        if stat.S_ISDIR(status.st_mode):
+            kind, data = b"directory", b""
+        elif stat.S_ISLNK(status.st_mode):
+            kind, data = b"link", os.fsencode(os.readlink(path))
+        else:
+            kind, data = b"program" if status.st_mode & 0o111 else b"file", path.read_bytes()
+        total.update(b"%s\0%s\0%d\0" % (place, kind, len(data)) + data)
+    return total.hexdigest()
+
+
+def _below(folder: Path) -> Iterator[tuple[bytes, Path, os.stat_result]]:
+    """Everything in a folder by path, but the mark that keeps an empty one in git."""
+    found = ((b"/" + os.fsencode(path.relative_to(folder)), path) for path in folder.rglob("*"))
+    for place, path in sorted(found):
+        if place == _MARK:
+            continue
+        status = path.lstat()
+        if stat.S_IFMT(status.st_mode) not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
+            raise _strange(str(path))
+        yield place, path, status
+
+
+def _strange(name: str) -> DataError:
+    return DataError(
+        "module.tree.type",
+        f"{name} is of a type that a root is not made of",
+        expected="files, directories and links; device nodes are the kernel's to make",
+    )
+
+
+def read_content(node: RegularFile) -> bytes:
+    """The content of a file of a frozen tree."""
+    return node.read() if isinstance(node, _Waiting) else node.content or b""
+
+
+def store_files(tree: Directory, batch: Batch) -> Stored:
+    """The contents of the files that a frozen tree has: into the tree, or into the store."""
+    order: list[tuple[bytes, Directory]] = [(b"", tree)]
+    digests: dict[bytes, bytes] = {}
+    for path, folder in order:  # grows while it is read
+        order.extend((path + b"/" + name, node) for name, node in _sorted(folder) if isinstance(node, Directory))
+    stored: dict[int, Directory] = {}
+    for path, folder in reversed(order):
+        entries: dict[bytes, Node] = {}
+        for name, node in _sorted(folder):
+            if isinstance(node, Directory):
+                entries[name] = stored[id(node)]
+            elif isinstance(node, _Waiting):
+                data = node.read()
+                digests[path + b"/" + name] = sha256(data).digest()
+                entries[name] = _file(node, data, batch)
+            else:
+                entries[name] = node
+        stored[id(folder)] = _directory(folder, entries)
+    return Stored(tree=stored[id(tree)], sha256=digests)
+
+
+def _sorted(folder: Directory) -> list[tuple[bytes, Node]]:
+    return sorted(folder.entries.items())
+
+
+def _file(node: _Waiting, data: bytes, batch: Batch) -> RegularFile:
+    attributes = _attributes(node)
+    if not data:
+        return RegularFile(**attributes)
+    if len(data) <= INLINE_MAX:
+        return RegularFile(**attributes, size=len(data), content=data)
+    digest = batch.add_bytes(data, verity.digest_buffer(data).value, recompute=False)
+    return RegularFile(**attributes, size=len(data), payload=object_path(digest).encode(), digest=digest)
+
+
+def _directory(like: _Folder | Directory, entries: Mapping[bytes, Node]) -> Directory:
+    links = 2 + sum(isinstance(entry, Directory) for entry in entries.values())
+    return Directory(**_attributes(like), nlink=links, entries=entries)
+
+
+def _attributes(like: _Folder | Node) -> _Attributes:
+    return {
+        "mode": like.mode,
+        "uid": like.uid,
+        "gid": like.gid,
+        "mtime_s": like.mtime_s,
+        "xattrs": like.xattrs,
+    }
 
 
 def _root_owned(mode: int, mtime_s: int) -> _Attributes:

@@ -21,6 +21,7 @@ from unit.cli._command import PROGRAM, Run
 VERBS = [(group, verb) for group, (_, verbs) in GROUPS.items() for verb in verbs]
 JSON = {"digest", "measure", "kernels", "create", "merge", "explain", "mount", "fsck", "gc"}
 JSON |= {"base", "build", "plan", "verify", "fetch", "lock", "new", "set"}
+JSON |= {"diff", "inspect", "pull", "push", "sign", "validate", "ca", "show"}
 """Verbs that can answer in JSON."""
 
 
@@ -186,3 +187,10 @@ def test_nothing_slow_is_imported_before_it_is_needed() -> None:
     assert "argparse" not in result.stdout.splitlines()[-1]
     assert "json" not in result.stdout.splitlines()[-1]
     assert "asyncio" not in result.stdout.splitlines()[-1]
+
+
+def test_refusals_cannot_speak_to_the_terminal(run: Run) -> None:
+    answer = run("module", "inspect", "\x1b[2Jx/y\x07")
+    assert answer.status == 2
+    assert answer.err.replace("\n", "").isprintable()
+    assert "\\x1b[2J" in answer.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,13 @@ def test_round_trip_in_one_spelling() -> None:
     assert len(LOCK.digest) == 64
 
 
+def test_what_it_was_asked_for() -> None:
+    asked = replace(LOCK, requests={"initramfs": ("libc6", "zlib1g")})
+    assert locks.parse(locks.encode(asked)) == asked
+    assert b"requests" not in locks.encode(LOCK)
+    assert replace(asked, requests={"initramfs": ("zlib1g", "libc6")}).digest == asked.digest
+
+
 def test_lookups() -> None:
     assert LOCK.package("zlib1g").architecture == "all"
     assert [each.name for each in LOCK.group("system-base")] == ["libc6"]
@@ -92,6 +100,12 @@ DEFECTS = {
     "size-zero": ("debian.lock.value", package(size=0)),
     "size-true": ("debian.lock.type", package(size=True)),
     "other-architecture": ("debian.lock.architecture", package(architecture="arm64")),
+    "request-of-no-group": ("debian.lock.order", edited(lambda content: content.update(requests={"x": []}))),
+    "request-unsorted": (
+        "debian.lock.order",
+        edited(lambda content: content.update(requests={"initramfs": ["b", "a"]})),
+    ),
+    "request-no-list": ("debian.lock.type", edited(lambda content: content.update(requests={"initramfs": "a"}))),
 }
 
 

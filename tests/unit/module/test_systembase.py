@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The recipe of the base, the repository made of locked packages, and whether foreign programs can run."""
+"""The base system's module, the repository made of locked packages, and whether foreign programs can run."""
 
 from __future__ import annotations
 
 import gzip
 import io
-import json
 import subprocess
 import tarfile
 from pathlib import Path
@@ -13,10 +12,15 @@ from pathlib import Path
 import pytest
 
 from powernode.base.errors import DataError, MachineError, OperatorError
+from powernode.composefs import image as images
 from powernode.debian import binfmt, lock, repository
+from powernode.debian.basesystem import SYSTEM_BASE
 from powernode.image import packages
 from powernode.manifest.globs import compile_globs
+from powernode.module import directory as modules
 from powernode.module import systembase
+from powernode.module.source import read_source
+from unit.module._fake_root import Debs, calls, fake_mmdebstrap
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 BASE = CHECKOUT / "examples/modules/system-base"
@@ -38,21 +42,17 @@ def deb(folder: Path, name: str, *, built_s: int = 1000, extra: str = "") -> Pat
     return path
 
 
-def recipe(folder: Path, **changes: object) -> Path:
-    document = json.loads((BASE / "recipe.json").read_text()) | changes
-    (folder / "recipe.json").write_text(json.dumps(document))
-    return folder
-
-
-def test_the_recipe_asks_for_what_the_lock_has() -> None:
-    base = systembase.read_recipe(BASE)
+def test_the_module_asks_for_what_the_lock_has() -> None:
+    base = read_source(BASE).manifest
+    extra = {option.name: option.packages for option in base.build.options}
+    assert set(base.package_spec) == set(SYSTEM_BASE) - {"?essential"}
     for arch in lock.ARCHITECTURES:
         locked = lock.parse((CHECKOUT / f"initramfs/lock/{arch}.json").read_bytes())
         for options in ([], ["ssh"]):
-            names = {package.name for package in locked.group(systembase.group(base, options))}
-            assert set(base.wanted(options)) <= names
-            asked = packages.GROUPS[systembase.group(base, options)].names
-            assert set(asked) - {"?essential"} == set(base.wanted(options))
+            wanted = {*base.package_spec, *(package for option in options for package in extra[option])}
+            names = {package.name for package in locked.group(systembase.group(options))}
+            assert wanted <= names
+            assert set(packages.GROUPS[systembase.group(options)].names) - {"?essential"} == wanted
 
 
 def test_no_dbus_and_no_apt_in_the_lock() -> None:
@@ -62,8 +62,8 @@ def test_no_dbus_and_no_apt_in_the_lock() -> None:
 
 
 def test_licences_stay_and_secrets_go() -> None:
-    base = systembase.read_recipe(BASE)
-    remove, keep = compile_globs(base.remove), compile_globs(base.keep)
+    build = read_source(BASE).manifest.build
+    remove, keep = compile_globs(build.remove), compile_globs(build.keep)
     for path in (b"/etc/ssh/ssh_host_ed25519_key", b"/etc/resolv.conf", b"/etc/hostname", b"/var/log/dpkg.log"):
         assert remove.matches(path)
         assert not keep.matches(path)
@@ -79,31 +79,57 @@ def test_the_machine_id_is_empty_and_what_is_to_run_is_executable() -> None:
         assert script.read_text().startswith("#!/bin/sh\n")
 
 
-def test_an_option_that_is_not_there_is_refused() -> None:
+def build(debs: Debs, tmp_path: Path, name: str, *options: str) -> modules.Module:
+    locked = lock.Lock(arch=debs.arch, suite="trixie", groups={systembase.group(options): debs.packages})
+    return systembase.build(
+        BASE,
+        locked,
+        debs.deb,
+        arch=debs.arch,
+        directory=tmp_path / name,
+        cache=tmp_path / "cache",
+        options=options,
+        report=lambda _: None,
+    )
+
+
+@pytest.fixture
+def debs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Debs:
+    monkeypatch.setenv("PATH", str(fake_mmdebstrap(tmp_path / "bin")))
+    return Debs(tmp_path / "debs", {"base-files": {"/etc/motd": b"hello\n", "/etc/hostname": b"builder\n"}})
+
+
+def test_a_base_of_small_packages(debs: Debs, tmp_path: Path) -> None:
+    module = build(debs, tmp_path, "base")
+    assert (module.facts.name, module.facts.version) == ("system-base", "13.1.0")
+    assert (module.facts.effective_priority, module.facts.file_spec) == (0, ("/**",))
+    image = module.image.read_bytes()
+    assert modules.merge_root([module]).digest == module.digest
+    assert b"/etc/machine-id" in (dump := images.dump(image))
+    assert b"/persist " in dump
+    assert b"\n/etc/hostname " not in dump
+    assert build(debs, tmp_path, "again").digest == module.digest
+    assert calls(tmp_path / "bin") == 1
+
+
+def test_an_option_brings_its_files(debs: Debs, tmp_path: Path) -> None:
+    module = build(debs, tmp_path, "base", "ssh")
+    assert module.facts.version == "13.1.0+ssh"
+    assert b"/etc/ssh/sshd_config.d/50-powernode.conf" in images.dump(module.image.read_bytes())
+
+
+def test_an_option_that_is_not_there_is_refused(debs: Debs, tmp_path: Path) -> None:
     with pytest.raises(OperatorError) as refused:
-        systembase.read_recipe(BASE).wanted(["telnet"])
-    assert (refused.value.code, refused.value.expected) == ("module.base.option", "ssh")
+        build(debs, tmp_path, "base", "telnet")
+    assert (refused.value.code, refused.value.expected) == ("module.build.option", "ssh")
 
 
-@pytest.mark.parametrize(
-    ("changes", "code"),
-    [
-        ({"package": []}, "module.base.recipe.unknown-key"),
-        ({"packages": "systemd"}, "module.base.recipe.type"),
-        ({"options": [{"name": "ssh"}]}, "module.base.recipe.missing"),
-        ({"effective_priority": -1}, "module.base.recipe.value"),
-    ],
-)
-def test_a_recipe_with_a_mistake_is_refused(tmp_path: Path, changes: dict[str, object], code: str) -> None:
-    with pytest.raises(DataError) as refused:
-        systembase.read_recipe(recipe(tmp_path, **changes))
-    assert refused.value.code == code
-
-
-def test_a_folder_without_a_recipe_is_refused(tmp_path: Path) -> None:
+def test_a_module_that_is_there_is_refused_before_anything_is_built(debs: Debs, tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
     with pytest.raises(OperatorError) as refused:
-        systembase.read_recipe(tmp_path)
-    assert refused.value.code == "module.base.recipe"
+        build(debs, tmp_path, "base")
+    assert refused.value.code == "module.directory.exists"
+    assert calls(tmp_path / "bin") == 0
 
 
 def test_the_repository_lists_what_it_holds(tmp_path: Path) -> None:
@@ -132,7 +158,7 @@ def test_a_package_there_twice_is_refused(tmp_path: Path) -> None:
     place.mkdir()
     with pytest.raises(DataError) as refused:
         repository.write_repository([deb(tmp_path, "a"), deb(tmp_path, "a", built_s=2000)], place)
-    assert refused.value.code == "image.repository.package"
+    assert refused.value.code == "debian.repository.package"
 
 
 def test_the_newest_package_gives_the_time(tmp_path: Path) -> None:
@@ -140,7 +166,7 @@ def test_the_newest_package_gives_the_time(tmp_path: Path) -> None:
     (tmp_path / "no.deb").write_bytes(b"text")
     with pytest.raises(DataError) as refused:
         repository.newest([tmp_path / "no.deb"])
-    assert refused.value.code == "image.repository.package"
+    assert refused.value.code == "debian.repository.package"
 
 
 def test_the_own_architecture_needs_no_interpreter(tmp_path: Path) -> None:
@@ -164,12 +190,6 @@ def test_a_forgotten_interpreter_is_registered(tmp_path: Path) -> None:
     (tmp_path / "qemu-aarch64").write_text("disabled\n")
     binfmt.ensure("arm64", kernel=tmp_path, packaged=tmp_path, machine="x86_64")
     assert (tmp_path / "register").read_text() == ":qemu-aarch64:M::x:y:/usr/bin/qemu:F"
-
-
-def test_a_module_that_is_there_is_refused_before_anything_is_built(tmp_path: Path) -> None:
-    with pytest.raises(OperatorError) as refused:
-        systembase.build(systembase.read_recipe(BASE), [], arch="amd64", directory=tmp_path, scratch=tmp_path)
-    assert refused.value.code == "module.directory.exists"
 
 
 def test_name_servers_are_taken_from_the_state_of_networkd(tmp_path: Path) -> None:

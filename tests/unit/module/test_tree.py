@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,9 @@ from powernode import verity
 from powernode.base.errors import DataError
 from powernode.composefs import image as images
 from powernode.composefs.store import ObjectStore
-from powernode.composefs.tree import Directory, RegularFile, Symlink
+from powernode.composefs.tree import Directory, RegularFile, Symlink, walk
 from powernode.manifest.globs import compile_globs
-from powernode.module.tree import TreeBuilder
+from powernode.module.tree import NOTHING, TreeBuilder, digest_of, paths_of, read_content, store_files
 
 LATEST = 1_700_000_000
 
@@ -45,15 +46,15 @@ def build(
     tmp_path: Path, tar: Path | None, *folders: Path, leave_out: tuple[str, ...] = (), keep: tuple[str, ...] = ()
 ) -> Directory:
     store = ObjectStore.create(tmp_path / "objects", digest_fd=lambda fd: verity.digest_fd(fd).value)
+    tree = TreeBuilder(latest_s=LATEST)
+    if tar is not None:
+        tree.add_tar(tar, leave_out=compile_globs(leave_out), keep=compile_globs(keep))
+    for each in folders:
+        tree.add_folder(each)
     with store.batch() as batch:
-        tree = TreeBuilder(batch, latest_s=LATEST)
-        if tar is not None:
-            tree.add_tar(tar, leave_out=compile_globs(leave_out), keep=compile_globs(keep))
-        for each in folders:
-            tree.add_folder(each)
-    frozen = tree.freeze()
-    assert store.missing(images.objects(images.from_tree(frozen, min_version=1))) == []
-    return frozen
+        stored = store_files(tree.freeze(), batch)
+    assert store.missing(images.objects(images.from_tree(stored.tree, min_version=1))) == []
+    return stored.tree
 
 
 def at(tree: Directory, path: str) -> object:
@@ -65,7 +66,7 @@ def at(tree: Directory, path: str) -> object:
 
 
 def paths(tree: Directory) -> set[str]:
-    return {line.split(b" ")[0].decode() for line in images.to_dump(tree).splitlines()}
+    return {path.decode() for path, _ in walk(tree)}
 
 
 def test_attributes_are_those_of_the_archive(tmp_path: Path) -> None:
@@ -167,6 +168,7 @@ def test_a_folder_replaces_files_and_keeps_the_directories_of_the_archive(tmp_pa
     ("members", "code"),
     [
         ([member("null", type=tarfile.CHRTYPE)], "module.tree.type"),
+        ([member("disk", type=tarfile.BLKTYPE)], "module.tree.type"),
         ([member("pipe", type=tarfile.FIFOTYPE)], "module.tree.type"),
         ([member("file", b"x"), member("file/below", b"x")], "module.tree.through"),
     ],
@@ -177,3 +179,97 @@ def test_what_a_root_is_not_made_of_is_refused(
     with pytest.raises(DataError) as refused:
         build(tmp_path, archive(tmp_path / "a.tar", *members))
     assert refused.value.code == code
+
+
+def frozen(tar: Path, **more: bytes) -> Directory:
+    tree = TreeBuilder(latest_s=LATEST)
+    tree.add_tar(tar, leave_out=NOTHING, keep=NOTHING, **more)
+    return tree.freeze()
+
+
+def test_a_frozen_tree_has_read_nothing_but_can(tmp_path: Path) -> None:
+    tar = archive(tmp_path / "a.tar", member("large", b"l" * 5000), member("empty"))
+    tree = frozen(tar)
+    large = at(tree, "large")
+    assert isinstance(large, RegularFile)
+    assert (large.size, large.content, large.payload) == (5000, None, None)
+    assert read_content(large) == b"l" * 5000
+
+
+def test_what_shrinks_meanwhile_is_noticed(tmp_path: Path) -> None:
+    top = tmp_path / "rootfs"
+    top.mkdir()
+    (top / "file").write_bytes(b"f" * 100)
+    tree = TreeBuilder(latest_s=LATEST)
+    tree.add_folder(top)
+    (top / "file").write_bytes(b"f")
+    store = ObjectStore.create(tmp_path / "objects", digest_fd=lambda fd: verity.digest_fd(fd).value)
+    with pytest.raises(DataError) as refused, store.batch() as batch:
+        store_files(tree.freeze(), batch)
+    assert refused.value.code == "module.tree.changed"
+
+
+def test_digests_of_all_files(tmp_path: Path) -> None:
+    tar = archive(tmp_path / "a.tar", folder("etc"), member("etc/large", b"l" * 5000), member("etc/empty"))
+    store = ObjectStore.create(tmp_path / "objects", digest_fd=lambda fd: verity.digest_fd(fd).value)
+    with store.batch() as batch:
+        stored = store_files(frozen(tar), batch)
+    assert {path: digest.hex() for path, digest in stored.sha256.items()} == {
+        b"/etc/large": sha256(b"l" * 5000).hexdigest(),
+        b"/etc/empty": sha256(b"").hexdigest(),
+    }
+
+
+def test_what_a_running_system_makes_is_nobodys(tmp_path: Path) -> None:
+    names = ("dev", "dev/pts", "proc", "run", "run/lock", "tmp", "sys")
+    devices = [member("dev/null", type=tarfile.CHRTYPE), member("run/lock/x", b"text")]
+    tree = frozen(archive(tmp_path / "a.tar", *map(folder, names), *devices))
+    assert paths(tree) == {"/", "/dev", "/proc", "/run", "/tmp", "/sys"}
+
+
+def test_a_root_below_a_folder_of_the_archive(tmp_path: Path) -> None:
+    members = (folder("work", mtime=7), folder("work/etc"), member("work/etc/motd", b"m"), member("worker", b"w"))
+    tree = frozen(archive(tmp_path / "a.tar", *members, member("etc/other", b"o")), top=b"/work")
+    assert paths(tree) == {"/", "/etc", "/etc/motd"}
+    assert tree.mtime_s == 7
+
+
+def test_the_mark_of_an_empty_folder_is_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "rootfs/var/lib/redis").mkdir(parents=True)
+    (tmp_path / "rootfs/.gitkeep").touch()
+    (tmp_path / "rootfs/var/lib/redis/.gitkeep").touch()
+    tree = build(tmp_path, None, tmp_path / "rootfs")
+    assert paths(tree) == {"/", "/var", "/var/lib", "/var/lib/redis", "/var/lib/redis/.gitkeep"}
+    assert paths_of(tmp_path / "rootfs") == {path.encode() for path in paths(tree) - {"/"}}
+
+
+def test_a_pipe_in_a_folder_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError) as refused:
+        paths_of(tmp_path)
+    assert refused.value.code == "module.tree.type"
+
+
+def test_the_digest_of_a_folder_is_of_what_the_tree_gets(tmp_path: Path) -> None:
+    top = tmp_path / "rootfs"
+    (top / "etc").mkdir(parents=True)
+    (top / "etc/motd").write_text("hello\n")
+    seen = [digest_of(top)]
+
+    def changed() -> bool:
+        seen.append(digest_of(top))
+        return len(set(seen)) == len(seen)
+
+    (top / "etc/motd").chmod(0o755)
+    assert changed()
+    (top / "etc/motd").write_text("hello!\n")
+    assert changed()
+    (top / "etc/link").symlink_to("motd")
+    assert changed()
+    (top / "empty").mkdir()
+    assert changed()
+    os.utime(top / "etc/motd", (0, 0))
+    (top / "etc/motd").chmod(0o711)
+    (top / ".gitkeep").touch()
+    assert digest_of(top) == seen[-1]
+    assert digest_of(tmp_path / "not there") == digest_of(top / "empty")

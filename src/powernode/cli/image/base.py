@@ -8,15 +8,14 @@ from powernode.cli.options import Arguments, Command, Option, one_of
 COMMAND = Command(
     "image base",
     "DIR",
-    "Builds a base system as a module directory, from a recipe and the packages of the lock. The same lock and recipe "
-    "give the same digest everywhere. Another architecture than this machine's needs qemu-user.",
+    "Builds the base system as a module directory, from its folder and the packages of the lock of images. The "
+    "same lock and folder give the same digest everywhere. Another architecture than this machine's needs qemu-user.",
     options=(
         Option("--arch", "ARCH", "amd64 or arm64 (default: this machine's)", one_of("amd64", "arm64")),
-        Option("--recipe", "DIR", "the recipe (default: examples/modules/system-base in the checkout)"),
-        Option("--option", "NAME", "an option of the recipe, such as ssh; may be repeated", repeat=True),
+        Option("--module", "DIR", "the module (default: examples/modules/system-base in the checkout)"),
+        Option("--option", "NAME", "an option of the module, such as ssh; may be repeated", repeat=True),
         Option("--lock", "FILE", "the pinned packages (default: initramfs/lock/ARCH.json in the checkout)"),
         Option("--archive", "URL", "a Debian archive or snapshot to download from"),
-        Option("--scratch", "DIR", "where to work, about 500 MB (default: /var/tmp)", default="/var/tmp"),
         Option("--json", None, "one JSON object for machines"),
     ),
     example="powernode image base --arch arm64 build/system-base-arm64",
@@ -27,6 +26,7 @@ COMMAND = Command(
 
 def run(arguments: Arguments) -> int:
     import os
+    import sys
     from pathlib import Path
 
     from powernode.cli.image.options import host_arch
@@ -36,23 +36,23 @@ def run(arguments: Arguments) -> int:
     from powernode.module import systembase
 
     arch = arguments.arch or host_arch()
-    recipe = systembase.read_recipe(Path(arguments.recipe or CHECKOUT / "examples/modules/system-base"))
     locked = lock.parse(Path(arguments.lock or CHECKOUT / lock.path_of(arch)).read_bytes())
-    inputs = Inputs(locked, default_cache(os.environ), arguments.archive)
-    group = systembase.group(recipe, arguments.option)
-    debs = [inputs.deb(package.name) for package in locked.group(group)]
+    cache = default_cache(os.environ)
     module = systembase.build(
-        recipe,
-        debs,
+        Path(arguments.module or CHECKOUT / "examples/modules/system-base"),
+        locked,
+        Inputs(locked, cache, arguments.archive).deb,
         arch=arch,
         directory=Path(arguments.operands[0]),
-        scratch=Path(arguments.scratch),
+        cache=cache,
         options=arguments.option,
+        report=lambda text: print(f"  {text}", file=sys.stderr, flush=True),
     )
+    packages = len(locked.group(systembase.group(arguments.option)))
     if arguments.json:
         import json
 
-        print(json.dumps({"directory": str(module.directory), "digest": str(module.digest), "packages": len(debs)}))
+        print(json.dumps({"directory": str(module.directory), "digest": str(module.digest), "packages": packages}))
     else:
         print(f"{module.facts.name} {module.facts.version} for {arch}: {module.digest}")
     return 0

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The verbs of `powernode module`, one file each."""

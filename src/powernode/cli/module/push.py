@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""powernode module push"""
+
+from __future__ import annotations
+
+from powernode.base.errors import OperatorError
+from powernode.cli.module.registry import REGISTRY_OPTIONS
+from powernode.cli.options import Arguments, Command, Option, natural
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from powernode.oci.documents import Descriptor
+    from powernode.oci.layout import Layout
+    from powernode.oci.reference import Reference
+
+COMMAND = Command(
+    "module push",
+    "LAYOUT[:NAME]|DIR REF",
+    "Sends a module to a registry: its blobs, side by side, and only those that are not there; its manifests; SBOM, "
+    "provenance and signatures, as referrers; and its tags last. LAYOUT is what `module build` wrote, DIR a module's "
+    "folder with a build in it. The tag is that of REF, else the name in the layout.",
+    options=(
+        Option("--tag", "TAG", "another tag for it; repeat", repeat=True),
+        Option("--mount-from", "NAME", "a repository of the same registry that may have blobs; repeat", repeat=True),
+        Option("--jobs", "N", "how many blobs at a time", natural, default=4),
+        *REGISTRY_OPTIONS,
+        Option("--json", None, "one JSON object for machines"),
+    ),
+    example="powernode module push build/oci registry.example.com/acme/redis\n"
+    "powernode module push my-redis-module 127.0.0.1:5000/acme/redis:v0.1.0 --tag=latest",
+    least=2,
+    most=2,
+)
+
+
+def run(arguments: Arguments) -> int:
+    from powernode.cli.module.registry import open_registry
+    from powernode.cli.module.traffic import traffic_of
+    from powernode.cli.output import Progress
+    from powernode.module.push import push
+    from powernode.oci.reference import Reference
+
+    reference = Reference.parse(arguments.operands[1])
+    if reference.digest is not None:
+        raise OperatorError("cli.module.push", "a digest is what comes of a push", hint="name a tag, or nothing")
+    layout, root, name = _opened(arguments.operands[0], reference)
+    tags = list(dict.fromkeys([reference.tag or name, *arguments.tag]))
+    for tag in tags:
+        reference.tagged(tag)
+    registry = open_registry(reference, arguments)
+    with Progress("sending") as progress:
+        pushed = push(
+            layout,
+            root,
+            registry,
+            tags=tags,
+            jobs=arguments.jobs,
+            mount_from=arguments.mount_from,
+            progress=progress.callback(),
+        )
+    pinned = reference.pinned(pushed.digest)
+    traffic = traffic_of(registry)
+    if arguments.json:
+        import json
+
+        document = {
+            "reference": str(pinned),
+            "digest": pushed.digest,
+            "tags": list(pushed.tags),
+            "blobs": {
+                "sent": pushed.sent_blobs,
+                "sent_bytes": pushed.sent_bytes,
+                "mounted": pushed.mounted_blobs,
+                "skipped": pushed.skipped_blobs,
+            },
+            "manifests": {"sent": pushed.sent_manifests, "skipped": pushed.skipped_manifests},
+            "referrers": pushed.referrers,
+            "traffic": traffic,
+        }
+        print(json.dumps(document))
+        return 0
+    print(f"pushed {pinned}")
+    for tag in pushed.tags:
+        print(f"  tag {reference.tagged(tag)}")
+    print(f"  blobs: {pushed.sent_blobs} sent, {pushed.mounted_blobs} mounted, {pushed.skipped_blobs} were there")
+    print(f"  manifests: {pushed.sent_manifests} sent, {pushed.skipped_manifests} were there")
+    print(f"  on the wire: {traffic['sent_bytes']:,} bytes out, {traffic['received_bytes']:,} in")
+    return 0
+
+
+def _opened(text: str, reference: Reference) -> tuple[Layout, Descriptor, str]:
+    """The layout, what of it is meant, and its name there."""
+    import os
+
+    from powernode.module.push import choose
+    from powernode.oci.documents import REF_NAME
+    from powernode.oci.layout import Layout
+
+    path, _, name = text.rpartition(":")
+    candidates = [(text, None), (os.path.join(text, "build", "oci"), None), (path, name)]
+    for folder, wanted in candidates:
+        if folder and Layout.is_there(folder):
+            layout = Layout(folder)
+            names = {entry.annotations.get(REF_NAME) for entry in layout.entries()}
+            if wanted is None and reference.tag in names:
+                wanted = reference.tag
+            root = choose(layout, wanted)
+            return layout, root, root.annotations.get(REF_NAME) or wanted or ""
+    raise OperatorError(
+        "cli.module.no-layout",
+        f"{text} is no OCI layout and no module with a build in it",
+        hint="`powernode module build` makes one",
+    )

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""The objects of a layer in a registry into a store: by the ranges that are missing, or all in one stream.
+
+Invariants: nothing is stored before the composefs image made from the layer's table of contents has the digest that the
+artifact states; of a long range no more than a piece is in memory; a layer that comes as a whole is checked by its
+digest before it is used.
+
+    fetching = Fetching(registry, described, progress, spool=work, jobs=4)
+    image = fetching.fill(store, old)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from powernode import verity
+from powernode.base.errors import DataError, PowernodeError
+from powernode.composefs import image as images
+from powernode.composefs.store import ObjectStore, object_path
+from powernode.module import directory as modules
+from powernode.module import layer as layers
+from powernode.module.artifact import Described
+from powernode.oci.client import Registry
+
+__all__ = ["Fetching", "Progress", "Stream"]
+
+_PIECE = 4 << 20
+_WHOLE_FROM = 0.5
+"""From this share of the layer on, one stream is better than many ranges."""
+
+Progress = Callable[[int, int], None]
+"""Called with how many objects or blobs are done and how many bytes of them were read."""
+
+
+class Fetching:
+    """A layer's objects into a store, by ranges or as a whole."""
+
+    def __init__(
+        self, registry: Registry, described: Described, progress: Progress | None, *, spool: Path, jobs: int
+    ) -> None:
+        self.objects = self.fetched = self.layer_bytes = self._done = 0
+        self._registry = registry
+        self._layer = described.layer
+        self._expected = described.composefs
+        self._progress = progress
+        self._spool = spool / "layer"
+        self._jobs = jobs
+        self._lock = Lock()
+
+    def fill(self, store: ObjectStore, old: Path) -> bytes:
+        """Puts everything into the store and returns the image; what `old` has is not fetched again."""
+        toc = self._toc()
+        image = images.from_tree(layers.tree_of(toc), min_version=modules.MIN_VERSION)
+        if images.digest(image) != self._expected:
+            raise DataError(
+                "module.pull.composefs",
+                "the layer is not that of the composefs image which the artifact names",
+                expected=str(self._expected),
+                found=str(images.digest(image)),
+                hint="do not use it",
+            )
+        wanted = list(images.objects(image))
+        self.objects = len(wanted)
+        _reuse(store, old, store.missing(wanted))
+        self.fetched = len(store.missing(wanted))
+        ranges = layers.missing(toc, store)
+        if self.fetched:
+            if not self._spool.exists() and sum(part.length for part in ranges) > self._layer.size * _WHOLE_FROM:
+                self._fetch_whole()
+            self._fetch(ranges, store)
+        return image
+
+    def _toc(self) -> layers.Toc:
+        try:
+            return layers.read_toc(self._read, self._layer.annotations, blob_size=self._layer.size)
+        except PowernodeError as error:
+            if error.code != "oci.range.unsupported":
+                raise
+        self._fetch_whole()
+        return layers.read_toc(self._read, self._layer.annotations, blob_size=self._layer.size)
+
+    def _fetch(self, ranges: Sequence[layers.Range], store: ObjectStore) -> None:
+        with store.batch() as batch, ThreadPoolExecutor(self._jobs) as pool:
+            running = [pool.submit(layers.fetch_missing, [part], self._read, batch) for part in ranges]
+            try:
+                for part, each in zip(ranges, running, strict=True):
+                    each.result()
+                    self.count(0, files=len(part.files))
+            finally:
+                for each in running:
+                    each.cancel()
+
+    def _read(self, start: int, length: int) -> bytes | Stream:
+        if length > _PIECE:
+            return Stream(self._read_piece, start, length)
+        return self._read_piece(start, length)
+
+    def _read_piece(self, start: int, length: int) -> bytes:
+        if self._spool.exists():
+            with self._spool.open("rb") as file:
+                file.seek(start)
+                return file.read(length)
+        data = self._registry.read_range(self._layer, start, length)
+        self.count(length)
+        return data
+
+    def _fetch_whole(self) -> None:
+        with self._spool.with_suffix(".part").open("xb") as sink:
+            self._registry.fetch_blob(self._layer, _Counted(sink.write, self.count))
+        self._spool.with_suffix(".part").rename(self._spool)
+
+    def count(self, size: int, *, files: int = 0) -> None:
+        with self._lock:
+            self.layer_bytes += size
+            self._done += files
+            if self._progress is not None:
+                self._progress(self._done, self.layer_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    to: Callable[[bytes], object]
+    count: Callable[[int], None]
+
+    def write(self, data: bytes, /) -> None:
+        self.to(data)
+        self.count(len(data))
+
+
+class Stream:
+    """A long range, asked for piece by piece: no more than a piece of it is ever in memory."""
+
+    def __init__(self, read_piece: Callable[[int, int], bytes], start: int, length: int) -> None:
+        self._read_piece = read_piece
+        self._at = start
+        self._left = length
+        self._piece = memoryview(b"")
+
+    def read(self, size: int, /) -> bytes:
+        if not self._piece and self._left:
+            self._piece = memoryview(self._read_piece(self._at, min(_PIECE, self._left)))
+            self._at += len(self._piece)
+            self._left -= len(self._piece)
+        data, self._piece = self._piece[:size], self._piece[size:]
+        return bytes(data)
+
+
+def _reuse(store: ObjectStore, old: Path, wanted: Sequence[bytes]) -> None:
+    """Take over the objects that are in `old` and still are what they are called."""
+    with store.batch() as batch:
+        for digest in wanted:
+            with suppress(FileNotFoundError, NotADirectoryError), (old / object_path(digest)).open("rb") as file:
+                if verity.digest_fd(file.fileno()).value == digest:
+                    batch.add_fd(file.fileno(), digest, recompute=False)

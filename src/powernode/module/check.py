@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""Proof, from the artifact alone, that a module's layer, its composefs image and its digests agree.
+
+Invariants: returns only if all of it was read: the layer's digest and its diff_id, the table of contents and its
+digest, the same tree in the table and in the archive, every content's fs-verity digest, the annotated digest of the
+composefs image, and a manifest that a node accepts. Nothing is written anywhere.
+
+Out of scope: who signed it (`verify`).
+
+    checked = check(layout, manifest_descriptor)
+    checked.described.composefs, checked.files
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from powernode import verity
+from powernode.archive._zstd import Decompressed
+from powernode.base.errors import DataError
+from powernode.composefs import image as images
+from powernode.manifest.model import from_document
+from powernode.module import layer as layers
+from powernode.module.artifact import Described, read_config
+from powernode.module.directory import MIN_VERSION
+from powernode.oci.documents import MAX_DOCUMENT_BYTES, Descriptor, Manifest
+from powernode.oci.layout import Layout
+
+__all__ = ["Checked", "check"]
+
+_CODE = "module.check"
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What was proven. `size` is of the contents."""
+
+    described: Described
+    entries: int
+    objects: int
+    size: int
+
+
+def check(layout: Layout, descriptor: Descriptor) -> Checked:
+    """One architecture's manifest; codes module.check.*, module.artifact.*, module.layer.*, oci.*."""
+    manifest = Manifest.parse(layout.read(descriptor, max_bytes=MAX_DOCUMENT_BYTES))
+    described = read_config(manifest, layout.read(manifest.config, max_bytes=MAX_DOCUMENT_BYTES))
+    from_document(described.manifest)
+    layer = described.layer
+    with layout.open_verified(layer) as file:
+
+        def read_range(start: int, length: int) -> bytes:
+            file.seek(start)
+            return file.read(length)
+
+        toc = layers.read_toc(read_range, layer.annotations, blob_size=layer.size)
+        _same("composefs image", str(described.composefs), str(layers.composefs_digest(toc)), "table of contents")
+        file.seek(0)
+        _same("diff_id", described.diff_id, _diff_id(file), "archive")
+        file.seek(0)
+        forgetful = _Forgetful()
+        tree = layers.read_layer(file, forgetful)
+        image = images.from_tree(tree, min_version=MIN_VERSION)
+        _same("composefs image", str(described.composefs), str(images.digest(image)), "archive")
+    return Checked(
+        described=described,
+        entries=len(toc.entries),
+        objects=len(forgetful.seen),
+        size=sum(entry.size for entry in toc.entries),
+    )
+
+
+def _same(what: str, stated: str, found: str, where: str) -> None:
+    if stated != found:
+        raise DataError(
+            f"{_CODE}.{what.replace(' ', '-').replace('_', '-')}",
+            f"the {what} of the {where} is not the one the artifact names",
+            expected=stated,
+            found=found,
+            hint="do not use it; build or fetch it again",
+        )
+
+
+def _diff_id(file: BinaryIO) -> str:
+    total = hashlib.sha256()
+    reader = Decompressed(file)
+    while piece := reader.read(_PIECE):
+        total.update(piece)
+    return f"sha256:{total.hexdigest()}"
+
+
+class _Forgetful:
+    """Takes objects as a store's batch does, and keeps their digests only."""
+
+    def __init__(self) -> None:
+        self.seen: set[bytes] = set()
+
+    def add_bytes(self, data: bytes, digest: bytes | None = None, *, recompute: bool = True) -> bytes:
+        if digest is None or recompute:
+            digest = verity.digest_buffer(data).value
+        self.seen.add(digest)
+        return digest
+
+    def add_fd(self, fd: int, digest: bytes | None = None, *, recompute: bool = True) -> bytes:
+        if digest is None or recompute:
+            digest = verity.digest_fd(fd).value
+        self.seen.add(digest)
+        return digest

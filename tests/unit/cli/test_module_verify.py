@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""`powernode module verify`: what it says of a good signature, and its refusals' codes and exit statuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from powernode.module.sign import sign
+from powernode.signing import keys
+from powernode.signing.artifact import Signer, certificates_pem
+from powernode.signing.authority import trusted_root
+from unit.cli._command import Run
+from unit.module._stores import fill, layout_store
+from unit.signing._authority import AUTHORITY, certified
+from unit.signing._tokens import GITEA, NOW, SUBJECT
+
+KEY = keys.new_key("ecdsa-p256")
+WHO = (f"--identity={SUBJECT}", f"--issuer={GITEA}")
+
+
+@pytest.fixture(autouse=True)
+def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A layout with a module that KEY has signed, in the current folder; its index's digest."""
+    monkeypatch.chdir(tmp_path)
+    store, made = layout_store(tmp_path)
+    index, _ = fill(store, made)
+    list(sign(store, "v1.0.0", Signer(key=KEY), cosign_tag=True))
+    Path("x.pub").write_bytes(keys.public_pem(KEY.public_key()))
+    Path("other.pub").write_bytes(keys.generate("ed25519")[1])
+    Path("chain.pem").write_bytes(certificates_pem(AUTHORITY.chain))
+    Path("root.json").write_bytes(trusted_root(AUTHORITY))
+    return index.digest
+
+
+def test_by_a_key(run: Run, digest: str) -> None:
+    answer = run("module", "verify", "--key=other.pub", "--key=x.pub", "layout", "--json")
+    assert answer.status == 0, answer.err
+    said = answer.json
+    assert said.pop("found").startswith("referrer sha256:")
+    assert said == {"digest": digest, "key": keys.key_id(KEY)}
+    people = run("module", "verify", "--key=x.pub", "layout:v1.0.0").out.decode().splitlines()
+    assert people[:2] == [f"verified {digest}", f"  key: {keys.key_id(KEY)}"]
+
+
+@pytest.mark.parametrize("root", ["--ca-chain=chain.pem", "--trust-root=root.json"])
+def test_by_a_certificate(run: Run, digest: str, tmp_path: Path, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, _ = layout_store(tmp_path)
+    list(sign(store, "v1.0.0", certified()))
+    monkeypatch.setattr("time.time", lambda: NOW + 300.5)
+    said = run("module", "verify", *WHO, root, "layout", "--json").json
+    assert (said["digest"], said["signer"], said["issuer"]) == (digest, SUBJECT, GITEA)
+    assert said["authority"] == root.partition("=")[2]
+    assert said["until"] == "2027-01-15T08:10:00Z"
+    monkeypatch.setattr("time.time", lambda: NOW + 601.0)
+    assert run("module", "verify", *WHO, root, "layout").code == "trust.artifact.expired"
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "code"),
+    [
+        ([], 2, "module.verify.no-policy"),
+        (["--identity=x", "--issuer=y"], 2, "module.verify.incomplete-policy"),
+        (["--ca-chain=chain.pem"], 2, "module.verify.incomplete-policy"),
+        (["--identity=x", "--identity-regexp=x", "--issuer=y"], 2, "module.verify.two-patterns"),
+        (["--identity-regexp=(", "--issuer=y", "--ca-chain=chain.pem"], 2, "trust.pattern.syntax"),
+        (["--key=other.pub"], 3, "trust.artifact.key"),
+        (["--key=chain.pem"], 3, "trust.keys.label"),
+        (["--key=nowhere.pub"], 4, "cli.system"),
+    ],
+)
+def test_refusals(run: Run, options: list[str], status: int, code: str) -> None:
+    answer = run("module", "verify", *options, "layout")
+    assert (answer.status, answer.code, answer.out) == (status, code, b"")
+
+
+def test_not_signed(run: Run, tmp_path: Path) -> None:
+    store, made = layout_store(tmp_path / "bare")
+    fill(store, made)
+    answer = run("module", "verify", "--key=x.pub", "--json", "bare/layout")
+    assert (answer.status, answer.out) == (3, b"")
+    assert json.loads(answer.err)["error"]["code"] == "trust.artifact.unsigned"
+
+
+def test_a_certificate_does_not_do_for_a_key(run: Run, tmp_path: Path) -> None:
+    answer = run("module", "verify", *WHO, "--ca-chain=chain.pem", "layout")
+    assert answer.status == 3
+    assert answer.code.startswith("trust.artifact.")

@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: MIT
+"""Pull: the same module comes out, only what is missing is fetched, and a registry that lies changes nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from powernode.base.errors import DataError, OperatorError, PowernodeError
+from powernode.composefs import image as images
+from powernode.module import directory as modules
+from powernode.module._pull_layer import Stream
+from powernode.module.pull import ORIGIN, Pulled, entry_for, pull, pull_layout
+from powernode.module.push import push
+from powernode.net.http import Headers, Request, Response
+from powernode.oci.client import Registry
+from powernode.oci.documents import Descriptor, Index, Manifest, Platform, describe
+from powernode.oci.layout import Layout
+from support._oci_modules import TAG, Made, make
+from support.registry import Direct, client, handler
+
+FILES = 40
+TIME = 1_700_000_000
+
+
+def _tree(folder: Path, *, changed: int = 0) -> Path:
+    """Files without repetitions, in which everything has the same time."""
+    chance = random.Random(7)
+    (folder / "etc").mkdir(parents=True)
+    for number in range(FILES):
+        data = chance.randbytes(20_000)
+        (folder / f"etc/f{number}").write_bytes(data if number >= changed else data[::-1])
+    (folder / "etc/link").symlink_to("f0")
+    for path in [folder, *folder.rglob("*")]:
+        os.utime(path, (TIME, TIME), follow_symlinks=False)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry waits for the disk after every step; nobody pulls the plug here."""
+    monkeypatch.setattr(os, "fsync", lambda fd: os.fstat(fd) and None)
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Made]:
+    """Two versions; in the second one, two files are different."""
+    folder = tmp_path_factory.mktemp("versions")
+    made = []
+    for name, changed in (("old", 0), ("new", 2)):
+        (folder / name).mkdir()
+        made.append(make(folder / name, _tree(folder / name / "tree", changed=changed)))
+    return made[0], made[1]
+
+
+@pytest.fixture
+def direct(tmp_path: Path, versions: tuple[Made, Made]) -> Direct:
+    direct = Direct(handler(tmp_path / "registry"))
+    for name, made in zip(("v1", "v2"), versions, strict=True):
+        push(made.layout, made.index, client(direct), tags=[name])
+    direct.seen.clear()
+    return direct
+
+
+@pytest.fixture
+def registry(direct: Direct) -> Registry:
+    return client(direct)
+
+
+def pulled(registry: Registry, version: str, directory: Path, **options: Path | None) -> Pulled:
+    return pull(registry, registry.manifest(version).descriptor, directory, arch="amd64", **options)  # type: ignore[arg-type]
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """The objects and the image."""
+    files = [path for path in directory.rglob("*") if path.is_file() and path.name not in (ORIGIN, "module.json")]
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+def layer_of(made: Made) -> Descriptor:
+    manifest = made.layout.document(made.manifests[0])
+    assert isinstance(manifest, Manifest)
+    return manifest.layers[0]
+
+
+def blob_requests(direct: Direct, made: Made) -> list[Request]:
+    return [each for each in direct.seen if each.url.path.endswith(layer_of(made).digest)]
+
+
+def test_the_same_module_comes_out(registry: Registry, versions: tuple[Made, Made], tmp_path: Path) -> None:
+    old, _ = versions
+    result = pulled(registry, "v1", tmp_path / "redis")
+    assert result.module == modules.read(tmp_path / "redis")
+    assert (result.module.digest, result.is_unchanged) == (old.module.digest, False)
+    assert result.fetched_objects == result.objects == FILES
+    assert contents(tmp_path / "redis") == contents(old.module.directory)
+    facts = result.module.facts
+    assert (facts.name, facts.version, facts.architecture) == ("redis", "0.1.0", "amd64")
+    assert (facts.file_spec, facts.effective_priority) == (("/**",), 500_000)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["redis", "registry"]
+
+
+def test_an_unchanged_module_costs_only_manifests(registry: Registry, direct: Direct, tmp_path: Path) -> None:
+    first = pulled(registry, "v1", tmp_path / "redis")
+    direct.seen.clear()
+    again = pulled(registry, "v1", tmp_path / "redis")
+    assert again.is_unchanged
+    assert again.module == first.module
+    assert all("/manifests/" in each.url.path for each in direct.seen)
+
+
+def test_an_update_fetches_only_what_is_new(
+    registry: Registry, direct: Direct, versions: tuple[Made, Made], tmp_path: Path
+) -> None:
+    _, new = versions
+    pulled(registry, "v1", tmp_path / "redis")
+    direct.seen.clear()
+    update = pulled(registry, "v2", tmp_path / "redis")
+    assert update.fetched_objects == 2
+    assert update.module.digest == new.module.digest
+    assert contents(tmp_path / "redis") == contents(new.module.directory)
+    assert all("Range" in dict(each.headers) for each in blob_requests(direct, new))
+    assert update.layer_bytes < layer_of(new).size * 0.15
+    back = pulled(registry, "v1", tmp_path / "redis")
+    assert back.fetched_objects == 2
+
+
+def test_a_shared_store(registry: Registry, versions: tuple[Made, Made], tmp_path: Path) -> None:
+    one = pulled(registry, "v1", tmp_path / "one", store=tmp_path / "store")
+    two = pulled(registry, "v2", tmp_path / "two", store=tmp_path / "store")
+    assert (one.fetched_objects, two.fetched_objects) == (FILES, 2)
+    assert (tmp_path / "two/objects").readlink() == tmp_path / "store"
+    assert modules.read(tmp_path / "one") == one.module
+    assert pulled(registry, "v2", tmp_path / "two", store=tmp_path / "store").is_unchanged
+
+
+def test_most_of_it_comes_as_one_stream(
+    registry: Registry, direct: Direct, versions: tuple[Made, Made], tmp_path: Path
+) -> None:
+    pulled(registry, "v1", tmp_path / "redis")
+    whole = [each for each in blob_requests(direct, versions[0]) if "Range" not in dict(each.headers)]
+    assert len(whole) == 1
+
+
+def test_a_registry_without_ranges(
+    registry: Registry, direct: Direct, versions: tuple[Made, Made], tmp_path: Path
+) -> None:
+    _, new = versions
+    pulled(registry, "v1", tmp_path / "redis")
+
+    def change(request: Request) -> Response | None:
+        if "Range" not in dict(request.headers):
+            return None
+        plain = Request("GET", request.url, max_body=request.max_body)
+        return direct.open(plain)
+
+    direct.change = change
+    update = pulled(registry, "v2", tmp_path / "redis")
+    assert (update.module.digest, update.fetched_objects) == (new.module.digest, 2)
+
+
+def test_a_damaged_module_is_made_whole(registry: Registry, versions: tuple[Made, Made], tmp_path: Path) -> None:
+    pulled(registry, "v1", tmp_path / "redis")
+    objects = sorted(path for path in (tmp_path / "redis/objects").rglob("*") if path.is_file())
+    objects[0].unlink()
+    objects[1].chmod(0o644)
+    objects[1].write_bytes(b"changed")
+    again = pulled(registry, "v1", tmp_path / "redis")
+    assert (again.is_unchanged, again.fetched_objects) == (False, 2)
+    assert contents(tmp_path / "redis") == contents(versions[0].module.directory)
+
+
+def test_what_was_not_pulled_is_not_replaced(registry: Registry, versions: tuple[Made, Made], tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/letter").touch()
+    for directory in (tmp_path / "mine", versions[0].module.directory):
+        before = sorted(directory.rglob("*"))
+        with pytest.raises(OperatorError) as caught:
+            pulled(registry, "v1", directory)
+        assert caught.value.code == "module.pull.exists"
+        assert sorted(directory.rglob("*")) == before
+    (tmp_path / "empty").mkdir()
+    assert pulled(registry, "v1", tmp_path / "empty").objects == FILES
+
+
+def test_architectures(registry: Registry, versions: tuple[Made, Made], tmp_path: Path) -> None:
+    root = registry.manifest("v1").descriptor
+    arm = entry_for(registry, root, "arm64")
+    assert arm.digest == versions[0].manifests[1].digest
+    assert pull(registry, root, tmp_path / "arm", arch="arm64").module.facts.architecture == "arm64"
+    with pytest.raises(OperatorError) as caught:
+        entry_for(registry, root, "riscv64")
+    assert (caught.value.code, caught.value.found) == ("module.pull.architecture", "amd64, arm64")
+    with pytest.raises(DataError) as lied:
+        pull(registry, arm, tmp_path / "lied", arch="amd64")
+    assert lied.value.code == "module.pull.architecture"
+
+
+def _other_bytes(data: bytes) -> bytes:
+    return bytes(len(data))
+
+
+class TestARegistryThatLies:
+    """Whatever it changes, the old module stays as it was and nothing else is left."""
+
+    def _attacked(
+        self, direct: Direct, tmp_path: Path, change: Callable[[Request], Response | None], code: str
+    ) -> None:
+        registry = client(direct)
+        pulled(registry, "v1", tmp_path / "redis")
+        before = contents(tmp_path / "redis")
+        root = registry.manifest("v2").descriptor
+        direct.change = change
+        with pytest.raises(PowernodeError) as caught:
+            pull(registry, root, tmp_path / "redis", arch="amd64")
+        assert caught.value.code == code
+        assert contents(tmp_path / "redis") == before
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["redis", "registry"]
+
+    @staticmethod
+    def _instead(direct: Direct, path: str, change: Callable[[bytes], bytes]) -> Callable[[Request], Response | None]:
+        def answer(request: Request) -> Response | None:
+            if path not in request.url.path:
+                return None
+            direct.change = lambda _: None
+            response = direct.open(request)
+            direct.change = answer
+            return Response(request, response.status, response.headers, io.BytesIO(change(response.read_all())))
+
+        return answer
+
+    def test_another_manifest(self, direct: Direct, versions: tuple[Made, Made], tmp_path: Path) -> None:
+        old, new = versions
+        other = old.layout.read(old.manifests[0], max_bytes=1 << 20)
+
+        def change(request: Request) -> Response | None:
+            if not request.url.path.endswith(new.manifests[0].digest):
+                return None
+            return Response(request, 200, Headers(), io.BytesIO(other))
+
+        self._attacked(direct, tmp_path, change, "oci.manifest.digest")
+
+    def test_another_configuration(self, direct: Direct, versions: tuple[Made, Made], tmp_path: Path) -> None:
+        manifest = versions[1].layout.document(versions[1].manifests[0])
+        assert isinstance(manifest, Manifest)
+        change = self._instead(direct, manifest.config.digest, _other_bytes)
+        self._attacked(direct, tmp_path, change, "oci.blob.digest")
+
+    def test_another_table_of_contents(self, direct: Direct, versions: tuple[Made, Made], tmp_path: Path) -> None:
+        change = self._instead(direct, layer_of(versions[1]).digest, _other_bytes)
+        self._attacked(direct, tmp_path, change, "module.layer.toc-digest")
+
+    def test_other_contents(self, direct: Direct, versions: tuple[Made, Made], tmp_path: Path) -> None:
+        """The table of contents is right, and then a file is not what it says."""
+        asked = 0
+
+        def flip(data: bytes) -> bytes:
+            nonlocal asked
+            asked += 1
+            return data if asked == 1 else data[:-30] + bytes([data[-30] ^ 1]) + data[-29:]
+
+        change = self._instead(direct, layer_of(versions[1]).digest, flip)
+        registry = client(direct)
+        pulled(registry, "v1", tmp_path / "redis")
+        before = contents(tmp_path / "redis")
+        root = registry.manifest("v2").descriptor
+        direct.change = change
+        with pytest.raises(PowernodeError) as caught:
+            pull(registry, root, tmp_path / "redis", arch="amd64")
+        assert caught.value.code.startswith(("module.layer.", "archive."))
+        assert contents(tmp_path / "redis") == before
+
+    def test_an_artifact_that_contradicts_itself(
+        self, versions: tuple[Made, Made], direct: Direct, tmp_path: Path
+    ) -> None:
+        """Signed or not: the annotation must be the digest of what is in the layer."""
+        old, new = versions
+        manifest = new.layout.document(new.manifests[0])
+        assert isinstance(manifest, Manifest)
+        name = "composefs.layer.erofs.v1.fsverity-sha256-12"
+        lying = manifest.layers[0].with_annotations({**manifest.layers[0].annotations, name: old.module.digest.hex})
+        data = Manifest(
+            config=manifest.config,
+            layers=(lying,),
+            artifact_type=manifest.artifact_type,
+            annotations=manifest.annotations,
+        ).encode()
+        registry = client(direct)
+        registry.push_manifest(data, manifest.media_type)
+        descriptor = describe(data, manifest.media_type, platform=Platform(architecture="amd64"))
+        index = Index(manifests=(descriptor,)).encode()
+        registry.push_manifest(index, "application/vnd.oci.image.index.v1+json", tag="lie")
+        with pytest.raises(DataError) as caught:
+            pulled(registry, "lie", tmp_path / "redis")
+        assert caught.value.code == "module.pull.composefs"
+        assert not (tmp_path / "redis").exists()
+
+
+def test_a_long_range_comes_in_pieces() -> None:
+    data = random.Random(1).randbytes(9 << 20)
+    asked: list[tuple[int, int]] = []
+
+    def read(start: int, length: int) -> bytes:
+        asked.append((start, length))
+        return data[start : start + length]
+
+    stream = Stream(read, 5, len(data) - 10)
+    pieces = list(iter(lambda: stream.read(100_000), b""))
+    assert b"".join(pieces) == data[5:-5]
+    assert [length for _, length in asked] == [4 << 20, 4 << 20, (1 << 20) - 10]
+
+
+class TestLayouts:
+    def test_everything_comes_along(self, registry: Registry, versions: tuple[Made, Made], tmp_path: Path) -> None:
+        old, _ = versions
+        layout = Layout.create(tmp_path / "layout")
+        root = registry.manifest("v1").descriptor
+        assert pull_layout(registry, root, layout, name="v1") > 0
+        assert layout.resolve("v1").digest == old.index.digest
+        assert layout.read(old.index, max_bytes=1 << 20) == old.layout.read(old.index, max_bytes=1 << 20)
+        for manifest in old.manifests:
+            expected = {each.digest for each in old.layout.referrers(manifest.digest)}
+            assert {each.digest for each in layout.referrers(manifest.digest)} == expected
+        names = {path.name for path in (tmp_path / "layout/blobs/sha256").iterdir()}
+        assert names == {path.name for path in (old.folder / "blobs/sha256").iterdir()}
+        assert pull_layout(registry, root, layout, name="v1") == 0
+
+    def test_one_architecture(self, registry: Registry, versions: tuple[Made, Made], tmp_path: Path) -> None:
+        layout = Layout.create(tmp_path / "layout")
+        pull_layout(registry, registry.manifest("v1").descriptor, layout, name="v1", arch="arm64")
+        assert layout.resolve("v1").digest == versions[0].manifests[1].digest
+
+    def test_there_and_back(
+        self, registry: Registry, direct: Direct, versions: tuple[Made, Made], tmp_path: Path
+    ) -> None:
+        layout = Layout.create(tmp_path / "layout")
+        pull_layout(registry, registry.manifest("v1").descriptor, layout, name=TAG)
+        pushed = push(layout, layout.resolve(TAG), client(direct, "localhost/copy"), tags=[TAG])
+        assert pushed.digest == versions[0].index.digest
+        assert pushed.referrers == len(layout.entries()) - 1 - 3  # the artifact and the tags of three signatures
+
+
+def test_where_it_came_from_is_written_down(registry: Registry, versions: tuple[Made, Made], tmp_path: Path) -> None:
+    pulled(registry, "v1", tmp_path / "redis")
+    origin = json.loads((tmp_path / "redis" / ORIGIN).read_text())
+    assert origin == {
+        "from": "localhost/acme/redis",
+        "manifest": versions[0].manifests[0].digest,
+        "root": versions[0].index.digest,
+    }
+    image = (tmp_path / "redis/image.erofs").read_bytes()
+    assert images.digest(image) == versions[0].module.digest
