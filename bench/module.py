@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: MIT
 """Modules: packing a tree into a layer, against `tar | zstd` and the tools that make images.
 
-    .venv/bin/python bench/module.py [--only pack,encode,plain,buildah] [--runs 5] [--tree DIR] [--dir DIR]
+    .venv/bin/python bench/module.py [--only pack,encode,plain,buildah,umoci,transfer] [--runs 5] [--tree DIR]
 
 The tree is some 500 MB in 20,000 files of this machine's /usr, chosen by the hashes of their paths; --tree names
 another. Every side writes to the same filesystem, at zstd's level 3, with two threads. `pack` starts where
-`powernode module build` does, at a module directory; `encode` adds making that, objects and all.
+`powernode module build` does, at a module directory; `encode` adds making that, objects and all. `transfer` moves the
+artifact to and from Debian's docker-registry on this machine, whole commands on both sides, skopeo's in its root.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
+import json
 import os
 import shutil
 import subprocess
@@ -26,13 +29,16 @@ from harness import ROOT, Report, header, run_measures, version_of
 
 from powernode import native
 from powernode.module import directory, layer
+from support._oci_modules import TAG, make
 from support.debian import UnavailableError
-from support.oci_peers import peers
+from support.oci_peers import peers, registry
 
 FILES, BYTES, LARGEST = 20_000, 500_000_000, 50_000_000
 SLACK = 8_000_000  # by how much the first files may be ahead of the average
 TIME = 1_700_000_000
 LEVEL = 3
+POWERNODE = str(ROOT / ".venv/bin/powernode")
+UNVERIFIED = "--insecure-unverified"
 FACTS = directory.Facts(name="bench", version="1.0.0", architecture="all", effective_priority=500_000)
 
 
@@ -176,10 +182,61 @@ class Bench:
             before=lambda: shutil.rmtree(self.work / "image", ignore_errors=True),
         )
 
+    def measure_transfer(self) -> None:
+        """A new repository for every push, a new folder for every pull; then what a pull of nothing new costs."""
+        try:
+            tools = peers()
+        except UnavailableError as error:
+            print(f"transfer: not measured, {error}")
+            return
+        folders = [self.work / name for name in ("made", "storage", "pulled", "copied")]
+        for folder in folders:
+            folder.mkdir(exist_ok=True)
+        target, copied = folders[2:]
+        layout, numbers = make(self.work / "made", self.tree).folder, itertools.count()
+        with registry(tools, self.work / "storage") as address:
+
+            def skopeo(*words: str) -> None:
+                tools.run("skopeo", "copy", "--all", "--preserve-digests", *words, work=self.work, seconds=600)
+
+            def new() -> str:
+                return f"{address}/bench/r{next(numbers)}:{TAG}"
+
+            def forget() -> None:
+                for folder in (target, copied):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+            self.report.compare(
+                f"push {self.title}, skopeo copy",
+                us=lambda: powernode("module", "push", str(layout), new()),
+                peer=lambda: skopeo("--dest-tls-verify=false", f"oci:{layout}:{TAG}", f"docker://{new()}"),
+                runs=min(self.runs, 3),
+            )
+            there = new()
+            powernode("module", "push", str(layout), there)
+            for title, option in (("a layout", "--layout"), ("a module directory", "--arch=amd64")):
+                command = [POWERNODE, "module", "pull", option, UNVERIFIED, there, str(target)]
+                self.report.compare(
+                    f"pull {self.title} to {title}, skopeo copy",
+                    us=command,
+                    peer=lambda: skopeo("--src-tls-verify=false", f"docker://{there}", f"oci:{copied}:{TAG}"),
+                    runs=min(self.runs, 3),
+                    before=forget,
+                )
+            forget()
+            powernode("module", "pull", "--arch=amd64", UNVERIFIED, there, str(target))
+            again = powernode("module", "pull", "--arch=amd64", UNVERIFIED, "--json", there, str(target))
+            self.report.rows.append({"title": "pull of what is there", "said": json.loads(again)})
+            print(f"pull of what is there: {again.strip()[:400]}")
+
+
+def powernode(*words: str) -> str:
+    return subprocess.run([POWERNODE, *words], check=True, capture_output=True, text=True).stdout
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="pack,encode,plain,buildah,umoci")
+    parser.add_argument("--only", default="pack,encode,plain,buildah,umoci,transfer")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--tree")
     parser.add_argument("--dir", help="where to work; a filesystem on disk (default: bench/results)")

@@ -2,9 +2,10 @@
 """A connected socket under watch, in the shape http.client expects of one.
 
 Invariants: the head of an answer comes within its deadline and its size; while a body moves, every window of waiting
-brings at least the least rate times the window, so a peer that drips is given up however patiently it drips. Only time
-spent waiting for the peer counts; a slow consumer harms nobody. What comes over the wire stays in proportion to what
-it delivers, so chunk lines and trailers cannot be endless either.
+brings at least the least rate times the window, so a peer that drips is given up however patiently it drips, and one
+that says nothing for a whole window is a lost connection. Only time spent waiting for the peer counts; a slow consumer
+harms nobody. What comes over the wire stays in proportion to what it delivers, so chunk lines and trailers cannot be
+endless either.
 """
 
 from __future__ import annotations
@@ -87,12 +88,12 @@ class Wire:
     def sendall(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            self.peer.settimeout(max(0.001, self._timing.window_s - self._waited))
+            self.peer.settimeout(self._timing.window_s)
             before = self._clock()
             try:
                 sent = self.peer.send(view[:_PIECE])
             except TimeoutError:
-                raise self._too_slow() from None
+                raise self._silent(self._timing.window_s) from None
             view = view[sent:]
             self._count(sent, 0)
             self._pace(self._clock() - before, sent)
@@ -102,14 +103,15 @@ class Wire:
             code, what = ("net.headers", "head") if self._deadline is not None else ("net.protocol", "framing")
             raise DataError(code, f"the {what} of the answer is too large")
         before = self._clock()
-        left = self._timing.window_s - self._waited if self._deadline is None else self._deadline - before
-        if left <= 0 and self._deadline is not None:
-            raise self._silent()
-        self.peer.settimeout(max(0.001, left))
+        left = self._timing.window_s if self._deadline is None else self._deadline - before
+        if left <= 0:
+            raise self._silent(self._timing.answer_s)
+        self.peer.settimeout(left)
         try:
             size = self.peer.recv_into(buffer)
         except TimeoutError:
-            raise (self._too_slow() if self._deadline is None else self._silent()) from None
+            limit = self._timing.window_s if self._deadline is None else self._timing.answer_s
+            raise self._silent(limit) from None
         if not size and self._deadline is not None and self._allowance < self._most:
             raise DataError("net.truncated", "the head of the answer ends early")  # http.client would not mind
         self._allowance -= size
@@ -157,8 +159,9 @@ class Wire:
             found=f"{self._moved} bytes in {self._timing.window_s:g} s",
         )
 
-    def _silent(self) -> MachineError:
-        return MachineError("net.timeout", f"no answer within {self._timing.answer_s:g} s")
+    def _silent(self, seconds: float) -> MachineError:
+        """Unlike one that drips, a peer that fell silent may only have lost its way here: another try may help."""
+        return MachineError("net.timeout", f"the other side was silent for {seconds:g} s")
 
 
 class _Receiver(io.RawIOBase):
