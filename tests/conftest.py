@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from powernode import native
+from powernode.base.errors import MachineError
 from support.debian import UnavailableError
 from support.peers import ensure_assets, ensure_tools
 
@@ -24,3 +27,26 @@ def _reference_tools() -> None:
         os.environ.setdefault("POWERNODE_COMPOSEFS_ASSETS", str(ensure_assets()))
     except UnavailableError as error:
         print(f"\nno reference tools: {error}")
+
+
+@contextmanager
+def _signatures_if_possible() -> Iterator[None]:
+    """Only libcrypto says whether a signature is right, and the C library asks it: there is no second way to test."""
+    try:
+        yield
+    except MachineError as error:
+        if error.code == "trust.no-native" and native.library() is None:
+            pytest.skip(f"signatures need the C library: {native.reason()}")
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None]:
+    with _signatures_if_possible():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None]:
+    with _signatures_if_possible():
+        yield

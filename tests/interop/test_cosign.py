@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from powernode import native
 from powernode.base.errors import DataError
 from powernode.cli import main
 from powernode.module.sign import sign
@@ -41,6 +42,9 @@ from support.oci_peers import LOGIN, Peers, Result, registry
 from unit.signing._services import FULCIO, REKOR, TSA, Network
 from unit.signing._tokens import GITEA
 from unit.signing._tokens import SUBJECT as TOKEN_SUBJECT
+
+if native.library() is None:
+    pytest.skip(f"signatures need the C library: {native.reason()}", allow_module_level=True)
 
 MODULE = "application/vnd.powernode.module.v1"
 CONFIG = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]},"config":{}}'

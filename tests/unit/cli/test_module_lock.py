@@ -85,7 +85,9 @@ def test_a_stale_lock_is_renewed(run: Run, module: Path) -> None:
 def test_the_pinned_archive(run: Run, module: Path) -> None:
     (module / "manifest.yaml").write_text(MANIFEST + "build:\n  apt_snapshot: 20260415T000000Z\n")
     assert run("module", "lock", module, "--arch=amd64", "--archive=http://h/debian").code == "module.lock.snapshot"
-    assert run("module", "lock", module, "--arch=amd64").status == 0
+    assert run("module", "lock", module, "--arch=amd64").code == "module.lock.snapshot"
+    kept = "--archive=http://h/archive/debian/20260415T000000Z"
+    assert run("module", "lock", module, "--arch=amd64", kept).status == 0
     assert str(Archive.asked[-1][2]).endswith("/20260415T000000Z")
 
 

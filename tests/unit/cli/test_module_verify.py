@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from powernode import native
 from powernode.module.sign import sign
 from powernode.signing import keys
 from powernode.signing.artifact import Signer, certificates_pem
@@ -16,6 +17,9 @@ from unit.cli._command import Run
 from unit.module._stores import fill, layout_store
 from unit.signing._authority import AUTHORITY, certified
 from unit.signing._tokens import GITEA, NOW, SUBJECT
+
+if native.library() is None:
+    pytest.skip(f"signatures need the C library: {native.reason()}", allow_module_level=True)
 
 KEY = keys.new_key("ecdsa-p256")
 WHO = (f"--identity={SUBJECT}", f"--issuer={GITEA}")

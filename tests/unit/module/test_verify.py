@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from powernode import native
 from powernode.base.errors import DataError, OperatorError
 from powernode.module.sign import sign
 from powernode.module.signatures import Gathered, gather
@@ -20,6 +21,9 @@ from powernode.trust.artifact import Kind, Policy, verify_statement
 from unit.module._stores import SBOM, BareRegistry, fill, layout_store
 from unit.signing._authority import AUTHORITY, certified
 from unit.signing._tokens import GITEA, NOW, SUBJECT
+
+if native.library() is None:
+    pytest.skip(f"signatures need the C library: {native.reason()}", allow_module_level=True)
 
 KEY = keys.new_key("ecdsa-p256")
 PUBLIC = keys.public_pem(KEY.public_key())

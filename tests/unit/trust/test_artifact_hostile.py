@@ -19,12 +19,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from powernode import native
 from powernode.base.errors import DataError
 from powernode.trust.artifact import COSIGN_SIGNATURE, Found, Kind, Policy, Proof, verify
 from powernode.trust.root import read_trusted_root
 from unit.trust._cases import CONTENT, DIGEST, LATER, ME, policy
 from unit.trust._parties import START, b64, compact
 from unit.trust._world import World, found_in, statement
+
+if native.library() is None:
+    pytest.skip(f"signatures need the C library: {native.reason()}", allow_module_level=True)
 
 WORLD = World()
 SIGNER = WORLD.signer(ME)
