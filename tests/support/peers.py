@@ -20,7 +20,7 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from support.debian import CACHE, PrivateApt, UnavailableError
+from support.debian import CACHE, PrivateApt, UnavailableError, kept
 
 SUITE = "sid"
 PACKAGES = ("composefs", "libcomposefs1", "libc6", "libssl3t64", "zlib1g", "libzstd1")
@@ -33,36 +33,32 @@ def ensure_tools() -> None:
     """Makes every tool known through its environment variable, getting what is missing."""
     for tool, variable in TOOLS.items():
         found = os.environ.get(variable) or shutil.which(tool)
-        os.environ[variable] = found or str(_unpacked() / "bin" / tool)
+        os.environ[variable] = found or str(kept(CACHE / "composefs-tools", _unpack) / "bin" / tool)
 
 
 def ensure_assets() -> Path:
     """The folder with the public test data of composefs: dumps and the digests of their images."""
-    folder = CACHE / "composefs-assets"
-    if not folder.is_dir():
-        archive = PrivateApt(SUITE).source("composefs", CACHE / "composefs-source")
-        partial = folder.with_name(f"{folder.name}.{os.getpid()}")
-        partial.mkdir(parents=True)
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                _, _, name = member.name.partition(_ASSETS)
-                if name and "/" not in name and member.isreg() and member.size <= _MAX_ASSET_BYTES:
-                    content = tar.extractfile(member)
-                    assert content is not None
-                    (partial / name).write_bytes(content.read())
-                elif name and member.issym() and "/" not in member.linkname:
-                    (partial / name).symlink_to(member.linkname)
-        partial.rename(folder)
-    return folder
+    return kept(CACHE / "composefs-assets", _select_assets)
 
 
-def _unpacked() -> Path:
-    final = CACHE / "composefs-tools"
-    if final.is_dir():
-        return final
+def _select_assets(folder: Path) -> None:
     apt = PrivateApt(SUITE)
     apt.update()
-    partial = final.with_name(f"{final.name}.{os.getpid()}")
+    archive = apt.source("composefs", CACHE / "composefs-source")
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            _, _, name = member.name.partition(_ASSETS)
+            if name and "/" not in name and member.isreg() and member.size <= _MAX_ASSET_BYTES:
+                content = tar.extractfile(member)
+                assert content is not None
+                (folder / name).write_bytes(content.read())
+            elif name and member.issym() and "/" not in member.linkname:
+                (folder / name).symlink_to(member.linkname)
+
+
+def _unpack(partial: Path) -> None:
+    apt = PrivateApt(SUITE)
+    apt.update()
     apt.unpack(PACKAGES, partial)
     loader = next(partial.rglob("ld-linux-x86-64.so.2"), None)
     if loader is None:
@@ -80,8 +76,6 @@ def _unpacked() -> Path:
             f'exec "$here/{loader.relative_to(partial)}" --library-path "{libraries}" "$here/usr/bin/{tool}" "$@"\n'
         )
         wrapper.chmod(0o755)
-    partial.rename(final)
-    return final
 
 
 if __name__ == "__main__":

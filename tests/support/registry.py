@@ -23,13 +23,13 @@ from powernode.oci.credentials import Credentials
 from powernode.oci.reference import Reference
 from powernode.oci.server.handler import Handler
 from powernode.oci.server.listen import Listener
-from powernode.oci.server.messages import Answer, FilePart, Incoming
+from powernode.oci.server.messages import Answer, Incoming
 from powernode.oci.server.storage import Storage
 
 if TYPE_CHECKING:
     from powernode.oci.server.access import Access
 
-__all__ = ["Direct", "client", "handler", "listening"]
+__all__ = ["Direct", "body_of", "client", "handler", "listening"]
 
 RULES = Rules(tries=4, base_s=0.0, most_s=0.0)
 
@@ -53,6 +53,20 @@ def handler(
     )
 
 
+def body_of(answer: Answer) -> bytes:
+    """What would be sent."""
+    if isinstance(answer.body, bytes):
+        return answer.body
+    out = b""
+    with answer.body.file as file:
+        for piece in answer.body.pieces:
+            if not isinstance(piece, bytes):
+                file.seek(piece.start)
+                piece = file.read(piece.length)
+            out += piece
+    return out
+
+
 class Direct:
     """The Transport port, straight into a handler. `seen` is what was asked; `change` may answer in its place."""
 
@@ -73,12 +87,7 @@ class Direct:
         answer = self._handler.handle(Incoming(request.method, request.url.target, headers, source))
         answer = self.after(request, answer)
         headers = Headers([*answer.headers, ("Content-Length", str(answer.length))])
-        data = answer.body
-        if isinstance(data, FilePart):
-            with data.file as file:
-                file.seek(data.start)
-                data = file.read(data.length)
-        return Response(request, answer.status, headers, io.BytesIO(data))
+        return Response(request, answer.status, headers, io.BytesIO(body_of(answer)))
 
     def methods(self) -> list[str]:
         """What was asked, short: "GET manifests/v1"."""

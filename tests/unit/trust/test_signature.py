@@ -41,6 +41,10 @@ def cases() -> dict[Algorithm, Case]:
         Algorithm.ECDSA_P384_SHA384: (spki(p384), lambda m: p384.sign(m, ec.ECDSA(hashes.SHA384()))),
         Algorithm.RSA_PKCS1_SHA256: (spki(big), lambda m: big.sign(m, padding.PKCS1v15(), hashes.SHA256())),
         Algorithm.RSA_PSS_SHA256: (spki(big), lambda m: big.sign(m, pss, hashes.SHA256())),
+        Algorithm.ECDSA_P384_SHA256: (spki(p384), lambda m: p384.sign(m, ec.ECDSA(hashes.SHA256()))),
+        Algorithm.ECDSA_P256_SHA384: (spki(p256), lambda m: p256.sign(m, ec.ECDSA(hashes.SHA384()))),
+        Algorithm.RSA_PKCS1_SHA384: (spki(big), lambda m: big.sign(m, padding.PKCS1v15(), hashes.SHA384())),
+        Algorithm.RSA_PKCS1_SHA512: (spki(big), lambda m: big.sign(m, padding.PKCS1v15(), hashes.SHA512())),
     }
 
 
@@ -143,6 +147,8 @@ class TestSignatures:
         curve = ec.generate_private_key(ec.SECP384R1())
         other = curve.sign(MESSAGE, ec.ECDSA(hashes.SHA256()))
         assert verdict(Algorithm.ECDSA_P384_SHA384, spki(curve), MESSAGE, other) == "trust.signature"
+        other = curve.sign(MESSAGE, ec.ECDSA(hashes.SHA384()))
+        assert verdict(Algorithm.ECDSA_P384_SHA256, spki(curve), MESSAGE, other) == "trust.signature"
 
     def test_ecdsa_numbers_out_of_range(self) -> None:
         """Zero, the group's order, and negative numbers: the classic forgeries."""
@@ -185,6 +191,10 @@ class TestKeys:
             Algorithm.ECDSA_P384_SHA384: (KeyKind.ECDSA_P384, 384),
             Algorithm.RSA_PKCS1_SHA256: (KeyKind.RSA, 2048),
             Algorithm.RSA_PSS_SHA256: (KeyKind.RSA, 2048),
+            Algorithm.ECDSA_P384_SHA256: (KeyKind.ECDSA_P384, 384),
+            Algorithm.ECDSA_P256_SHA384: (KeyKind.ECDSA_P256, 256),
+            Algorithm.RSA_PKCS1_SHA384: (KeyKind.RSA, 2048),
+            Algorithm.RSA_PKCS1_SHA512: (KeyKind.RSA, 2048),
         }
 
     @pytest.mark.parametrize(
