@@ -127,6 +127,20 @@ static int32_t take_target(const struct pn_view *view, struct pn_layer_entry *en
     return 0;
 }
 
+static int32_t count_entry(struct pn_layer_names *names, const struct pn_view *view,
+                           const struct pn_layer_entry *entry)
+{
+    names->kept += entry->name_size + entry->target_size;
+    for (uint32_t i = 0; i < entry->xattr_count; i++)
+        names->kept += (uint64_t)entry->xattrs[i].name_size + entry->xattrs[i].value_size + PN_LAYER_XATTR_COST;
+    if (++names->entries > PN_LAYER_ENTRIES_MAX)
+        return REFUSE("archive.layer.entries", "the layer has more than %d entries", PN_LAYER_ENTRIES_MAX);
+    if (names->kept > PN_LAYER_NAMES_MAX)
+        return REFUSE("archive.layer.names", "names, targets and extended attributes are more than %d bytes",
+                      PN_LAYER_NAMES_MAX);
+    return 0;
+}
+
 int32_t pn_layer_entry(struct pn_layer_names *names, const struct pn_view *view, struct pn_layer_entry *entry)
 {
     const struct pn_view_entry *from = &view->entry;
@@ -154,9 +168,9 @@ int32_t pn_layer_entry(struct pn_layer_names *names, const struct pn_view *view,
     if (entry->kind != PN_LAYER_DIRECTORY && inode->nlink != 1)
         return REFUSE("module.layer.not-the-same", "%.*s claims to have %u names", PATH, inode->nlink);
     error = take_xattrs(names, view, entry);
-    if (error || entry->kind == PN_LAYER_DIRECTORY)
-        return error;
-    return entry->kind == PN_LAYER_FILE ? take_file(view, entry) : take_target(view, entry);
+    if (!error && entry->kind != PN_LAYER_DIRECTORY)
+        error = entry->kind == PN_LAYER_FILE ? take_file(view, entry) : take_target(view, entry);
+    return error ? error : count_entry(names, view, entry);
 }
 
 void pn_layer_names_free(struct pn_layer_names *names)

@@ -11,6 +11,8 @@
 
 enum { PN_LAYER_FILE = '0', PN_LAYER_SYMLINK = '2', PN_LAYER_DIRECTORY = '5' }; /* tar's letters */
 enum { PN_LAYER_INLINE_MAX = 64, PN_LAYER_PATH_MAX = 4095, PN_LAYER_NAME_MAX = 255, PN_LAYER_XATTRS_MAX = 32767 };
+enum { PN_LAYER_ENTRIES_MAX = 500000, PN_LAYER_NAMES_MAX = 128 << 20 }; /* of a whole layer, as its readers allow */
+enum { PN_LAYER_XATTR_COST = 96 };                                      /* of each, besides its bytes */
 
 struct pn_layer_xattr {
     const uint8_t *name;
@@ -44,6 +46,8 @@ struct pn_layer_names {
     uint16_t lengths[PN_LAYER_PATH_MAX / 2 + 2]; /* of the path of the directory at each depth, with its slash */
     struct pn_bytes xattr_names;
     struct pn_bytes xattrs;
+    uint64_t entries;
+    uint64_t kept; /* bytes of all names, targets and extended attributes so far */
 };
 
 /* Fills `entry` from the view's; what it points to is valid until the next call. */

@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: MIT
 """Contents of a layer into an object store: the few that are missing, by ranges, or all of them from a stream.
 
-Invariants: contents come from strangers: no more is decompressed than the table of contents says, files above 16 MiB
-never are in memory as a whole, and every object is compared with its fs-verity digest before the batch may name it.
+Invariants: contents come from strangers: no more is decompressed than the table of contents says, of a long range a
+piece is in memory at a time, files above 16 MiB go through a file in the batch's own folder, where they will stay, and
+every object is compared with its fs-verity digest before the batch may name it.
 
     fetch_missing(missing(toc, store), read_range, batch)
 """
 
 from __future__ import annotations
 
-import io
-import tempfile
+import errno
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from powernode import verity
 from powernode.archive._zstd import Decompressed
@@ -22,32 +24,30 @@ from powernode.archive.ar import Readable
 from powernode.archive.chunked import stream
 from powernode.archive.chunked.entry import INLINE_MAX_BYTES, Entry, Kind, Limits, TocEntry
 from powernode.archive.chunked.toc import Toc
-from powernode.base.errors import DataError
-from powernode.composefs.store import ObjectStore
+from powernode.base.errors import DataError, MachineError
+from powernode.composefs.store import Batch, ObjectStore
 from powernode.composefs.tree import Directory
 from powernode.module._layer_tree import tree_of
 
-__all__ = ["Range", "ReadRange", "Sink", "exactly", "fetch_missing", "missing", "read_layer", "readable"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
+
+__all__ = ["Range", "ReadRange", "Stream", "exactly", "fetch_missing", "missing", "read_layer"]
 
 _GAP_BYTES = 8 << 10  # reading so much for nothing costs less than another request
 _RANGE_BYTES = 32 << 20
+_REQUEST_BYTES = 4 << 20  # several threads hold so much each
 _IN_MEMORY_BYTES = 16 << 20
 _PIECE = 1 << 18
 
-ReadRange = Callable[[int, int], "bytes | Readable"]
-"""Called with start and length; gives the bytes of the blob, or a stream of them."""
-
-
-class Sink(Protocol):
-    """Takes contents and names them by their digests: a store's batch, or who only wants to know."""
-
-    def add_bytes(self, data: bytes, digest: bytes | None = None, *, recompute: bool = True) -> bytes: ...
-    def add_fd(self, fd: int, digest: bytes | None = None, *, recompute: bool = True) -> bytes: ...
+ReadRange = Callable[[int, int], bytes]
+"""Called with start and length, of at most 4 MiB; gives these bytes of the blob."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
-    """Bytes of the blob to ask for at once, and the files whose content is in them, in the order of the blob."""
+    """Bytes of the blob that belong together, and the files whose content is in them, in the order of the blob."""
 
     start: int
     length: int
@@ -78,10 +78,10 @@ def _is_near(files: list[TocEntry], entry: TocEntry) -> bool:
     return gap <= _GAP_BYTES and length <= _RANGE_BYTES
 
 
-def fetch_missing(ranges: Sequence[Range], read_range: ReadRange, batch: Sink) -> int:
+def fetch_missing(ranges: Sequence[Range], read_range: ReadRange, batch: Batch) -> int:
     """Reads the ranges and adds every object to the batch; returns how many bytes of the blob were read."""
     for part in ranges:
-        source = readable(read_range(part.start, part.length))
+        source = Stream(read_range, part.start, part.length)
         at = part.start
         for entry in part.files:
             _skip(source, entry.offset - at)
@@ -92,11 +92,16 @@ def fetch_missing(ranges: Sequence[Range], read_range: ReadRange, batch: Sink) -
     return sum(part.length for part in ranges)
 
 
-def read_layer(source: Readable, batch: Sink, *, limits: Limits | None = None) -> Directory:
-    """The tree of a whole layer, made by us or by others; the contents go into the batch."""
+def read_layer(
+    source: Readable, batch: Batch | None, *, limits: Limits | None = None, diff_id: Hash | None = None
+) -> Directory:
+    """The tree of a whole layer, made by us or by others; the contents go into the batch, or nowhere.
+
+    `diff_id` is given the uncompressed archive, of which the layer's diff_id is the digest.
+    """
     files: dict[bytes, Entry] = {}
     entries: dict[bytes, Entry] = {}
-    for entry, content in stream.entries(source, limits=limits or Limits()):
+    for entry, content in stream.entries(source, limits=limits or Limits(), diff_id=diff_id):
         if entry.kind is Kind.FILE:
             entry = _stored(entry, content, batch)
             files[entry.path] = entry
@@ -114,29 +119,32 @@ def _with_parents(entries: dict[bytes, Entry]) -> list[Entry]:
     return [entries[path] for path in sorted(entries, key=lambda path: path.split(b"/") if path else [])]
 
 
-def _stored(entry: Entry, content: Readable, batch: Sink) -> Entry:
+def _stored(entry: Entry, content: Readable, batch: Batch | None) -> Entry:
     if entry.size <= INLINE_MAX_BYTES:
         return replace(entry, content=exactly(content, entry.size) or None)
-    if entry.size <= _IN_MEMORY_BYTES:
-        data = exactly(content, entry.size)
-        digest = verity.digest_buffer(data).value
-        batch.add_bytes(data, digest, recompute=False)
-    else:
-        with _spooled(content, entry.size) as (file, digest):
-            batch.add_fd(file.fileno(), digest, recompute=False)
-    return replace(entry, verity=digest)
+    return replace(entry, verity=_keep(content, entry.size, batch, lambda digest: None))
 
 
-def _add_object(content: Readable, entry: TocEntry, batch: Sink) -> None:
-    if entry.size <= _IN_MEMORY_BYTES:
-        data = exactly(content, entry.size)
+def _add_object(content: Readable, entry: TocEntry, batch: Batch) -> None:
+    _keep(content, entry.size, batch, lambda digest: _check_object(content, digest, entry))
+
+
+def _keep(content: Readable, size: int, batch: Batch | None, check: Callable[[bytes], None]) -> bytes:
+    """Adds the content to the batch, if there is one, unless `check` refuses its digest; returns that."""
+    if batch is None:
+        digest = _hashed(content, size, lambda data: None)
+        check(digest)
+    elif size <= _IN_MEMORY_BYTES:
+        data = exactly(content, size)
         digest = verity.digest_buffer(data).value
-        _check_object(content, digest, entry)
+        check(digest)
         batch.add_bytes(data, digest, recompute=False)
     else:
-        with _spooled(content, entry.size) as (file, digest):
-            _check_object(content, digest, entry)
+        with _spool(batch, size) as file:
+            digest = _hashed(content, size, lambda data: _write(file, data))
+            check(digest)
             batch.add_fd(file.fileno(), digest, recompute=False)
+    return digest
 
 
 def _check_object(rest: Readable, digest: bytes, entry: TocEntry) -> None:
@@ -158,21 +166,81 @@ def _check_object(rest: Readable, digest: bytes, entry: TocEntry) -> None:
 
 
 @contextmanager
-def _spooled(content: Readable, size: int) -> Iterator[tuple[BinaryIO, bytes]]:
-    """A file without a name that holds the content, and its digest."""
+def _spool(batch: Batch, size: int) -> Iterator[BinaryIO]:
+    """A file that has no name any more, beside where its content will be: not in memory, as /tmp is on a node."""
+    _, folder = batch.places
+    about = os.fstatvfs(folder)
+    free = about.f_bavail * about.f_frsize
+    if free < size:
+        raise _no_space(f"{size} bytes", f"{free} bytes")
+    name = f"spool-{threading.get_ident()}"
+    try:
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
+        os.unlink(name, dir_fd=folder)
+    except OSError as error:
+        raise _cannot_write(error) from error
+    with open(fd, "r+b", buffering=0) as file:
+        yield file
+
+
+def _hashed(content: Readable, size: int, keep: Callable[[bytes], None]) -> bytes:
     hasher = verity.Hasher()
-    with tempfile.TemporaryFile(buffering=0) as file:
-        left = size
-        while left:
-            data = content.read(min(left, _PIECE))
-            if not data:
-                raise _short(size - left, size)
-            hasher.update(data)
-            left -= len(data)
-            view = memoryview(data)
-            while view:
-                view = view[file.write(view) :]
-        yield file, hasher.digest().value
+    left = size
+    while left:
+        data = content.read(min(left, _PIECE))
+        if not data:
+            raise _short(size - left, size)
+        hasher.update(data)
+        keep(data)
+        left -= len(data)
+    return hasher.digest().value
+
+
+def _write(file: BinaryIO, data: bytes) -> None:
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[file.write(view) :]
+    except OSError as error:
+        raise _cannot_write(error) from error
+
+
+def _cannot_write(error: OSError) -> MachineError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _no_space(None, os.strerror(error.errno))
+    found = os.strerror(error.errno or 0)
+    return MachineError("module.layer.spool", "cannot write beside the object store", found=found)
+
+
+def _no_space(expected: str | None, found: str) -> MachineError:
+    return MachineError(
+        "module.layer.no-space",
+        "there is too little space in the object store for a file of the layer",
+        expected=expected,
+        found=found,
+        hint="free some space; nothing was stored",
+    )
+
+
+class Stream:
+    """A range of the blob, asked for piece by piece: no more than a piece of it is ever in memory."""
+
+    def __init__(self, read_range: ReadRange, start: int, length: int) -> None:
+        self._read_range = read_range
+        self._at = start
+        self._left = length
+        self._piece = memoryview(b"")
+
+    def read(self, size: int, /) -> bytes:
+        if not self._piece and self._left:
+            asked = min(_REQUEST_BYTES, self._left)
+            self._piece = memoryview(self._read_range(self._at, asked))
+            if len(self._piece) != asked:
+                raise _range_ends(asked - len(self._piece))
+            self._at += asked
+            self._left -= asked
+        data, self._piece = self._piece[:size], self._piece[size:]
+        return bytes(data)
 
 
 class _Window:
@@ -185,13 +253,9 @@ class _Window:
     def read(self, size: int, /) -> bytes:
         data = self._source.read(min(size, self.left)) if self.left else b""
         if self.left and size and not data:
-            raise DataError("module.layer.range", "the range ends early", expected=f"{self.left} bytes more")
+            raise _range_ends(self.left)
         self.left -= len(data)
         return data
-
-
-def readable(data: bytes | Readable) -> Readable:
-    return io.BytesIO(data) if isinstance(data, bytes) else data
 
 
 def exactly(source: Readable, size: int) -> bytes:
@@ -211,7 +275,7 @@ def _skip(source: Readable, size: int) -> None:
     while size:
         data = source.read(min(size, _PIECE))
         if not data:
-            raise DataError("module.layer.range", "the range ends early", expected=f"{size} bytes more")
+            raise _range_ends(size)
         size -= len(data)
 
 
@@ -219,3 +283,7 @@ def _short(found: int, expected: int) -> DataError:
     return DataError(
         "module.layer.object-size", "a content is too short", expected=f"{expected} bytes", found=f"{found}"
     )
+
+
+def _range_ends(missing: int) -> DataError:
+    return DataError("module.layer.range", "the range ends early", expected=f"{missing} bytes more")

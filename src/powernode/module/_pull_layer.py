@@ -27,9 +27,8 @@ from powernode.module import layer as layers
 from powernode.module.artifact import Described
 from powernode.oci.client import Registry
 
-__all__ = ["Fetching", "Progress", "Stream"]
+__all__ = ["Fetching", "Progress"]
 
-_PIECE = 4 << 20
 _WHOLE_FROM = 0.5
 """From this share of the layer on, one stream is better than many ranges."""
 
@@ -95,12 +94,7 @@ class Fetching:
                 for each in running:
                     each.cancel()
 
-    def _read(self, start: int, length: int) -> bytes | Stream:
-        if length > _PIECE:
-            return Stream(self._read_piece, start, length)
-        return self._read_piece(start, length)
-
-    def _read_piece(self, start: int, length: int) -> bytes:
+    def _read(self, start: int, length: int) -> bytes:
         if self._spool.exists():
             with self._spool.open("rb") as file:
                 file.seek(start)
@@ -130,24 +124,6 @@ class _Counted:
     def write(self, data: bytes, /) -> None:
         self.to(data)
         self.count(len(data))
-
-
-class Stream:
-    """A long range, asked for piece by piece: no more than a piece of it is ever in memory."""
-
-    def __init__(self, read_piece: Callable[[int, int], bytes], start: int, length: int) -> None:
-        self._read_piece = read_piece
-        self._at = start
-        self._left = length
-        self._piece = memoryview(b"")
-
-    def read(self, size: int, /) -> bytes:
-        if not self._piece and self._left:
-            self._piece = memoryview(self._read_piece(self._at, min(_PIECE, self._left)))
-            self._at += len(self._piece)
-            self._left -= len(self._piece)
-        data, self._piece = self._piece[:size], self._piece[size:]
-        return bytes(data)
 
 
 def _reuse(store: ObjectStore, old: Path, wanted: Sequence[bytes]) -> None:

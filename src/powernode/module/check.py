@@ -15,10 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import BinaryIO
 
-from powernode import verity
-from powernode.archive._zstd import Decompressed
 from powernode.base.errors import DataError
 from powernode.composefs import image as images
 from powernode.manifest.model import from_document
@@ -31,7 +28,6 @@ from powernode.oci.layout import Layout
 __all__ = ["Checked", "check"]
 
 _CODE = "module.check"
-_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +55,15 @@ def check(layout: Layout, descriptor: Descriptor) -> Checked:
         toc = layers.read_toc(read_range, layer.annotations, blob_size=layer.size)
         _same("composefs image", str(described.composefs), str(layers.composefs_digest(toc)), "table of contents")
         file.seek(0)
-        _same("diff_id", described.diff_id, _diff_id(file), "archive")
-        file.seek(0)
-        forgetful = _Forgetful()
-        tree = layers.read_layer(file, forgetful)
+        archive = hashlib.sha256()
+        tree = layers.read_layer(file, None, diff_id=archive)
+        _same("diff_id", described.diff_id, f"sha256:{archive.hexdigest()}", "archive")
         image = images.from_tree(tree, min_version=MIN_VERSION)
         _same("composefs image", str(described.composefs), str(images.digest(image)), "archive")
     return Checked(
         described=described,
         entries=len(toc.entries),
-        objects=len(forgetful.seen),
+        objects=len(images.objects(image)),
         size=sum(entry.size for entry in toc.entries),
     )
 
@@ -82,30 +77,3 @@ def _same(what: str, stated: str, found: str, where: str) -> None:
             found=found,
             hint="do not use it; build or fetch it again",
         )
-
-
-def _diff_id(file: BinaryIO) -> str:
-    total = hashlib.sha256()
-    reader = Decompressed(file)
-    while piece := reader.read(_PIECE):
-        total.update(piece)
-    return f"sha256:{total.hexdigest()}"
-
-
-class _Forgetful:
-    """Takes objects as a store's batch does, and keeps their digests only."""
-
-    def __init__(self) -> None:
-        self.seen: set[bytes] = set()
-
-    def add_bytes(self, data: bytes, digest: bytes | None = None, *, recompute: bool = True) -> bytes:
-        if digest is None or recompute:
-            digest = verity.digest_buffer(data).value
-        self.seen.add(digest)
-        return digest
-
-    def add_fd(self, fd: int, digest: bytes | None = None, *, recompute: bool = True) -> bytes:
-        if digest is None or recompute:
-            digest = verity.digest_fd(fd).value
-        self.seen.add(digest)
-        return digest

@@ -31,7 +31,7 @@ from powernode.archive.chunked.write import LEVEL, LEVELS, Progress, Written
 from powernode.base.digest import Digest
 from powernode.base.errors import DataError, OperatorError
 from powernode.module import _layer_write
-from powernode.module._layer_fetch import Range, ReadRange, Sink, exactly, fetch_missing, missing, read_layer, readable
+from powernode.module._layer_fetch import Range, ReadRange, Stream, exactly, fetch_missing, missing, read_layer
 from powernode.module._layer_tree import composefs_digest as digest_of_entries
 from powernode.module._layer_tree import tree_of as tree_of_entries
 from powernode.verity.params import thread_count
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from powernode.composefs.tree import Directory
     from powernode.module.directory import Module
 
-__all__ = ["LEVEL", "Limits", "Progress", "Range", "ReadRange", "Sink", "Toc", "Written", "composefs_digest"]
+__all__ = ["LEVEL", "Limits", "Progress", "Range", "ReadRange", "Toc", "Written", "composefs_digest"]
 __all__ += ["fetch_missing", "missing", "read_layer", "read_toc", "tree_of", "write_layer"]
 
 
@@ -72,7 +72,7 @@ def read_toc(
     """The table of contents that a layer's descriptor names, compared with the digest there."""
     limits = limits or Limits()
     part = Position.parse(annotations, blob_size=blob_size, limits=limits).toc
-    data = exactly(readable(read_range(part.offset, part.size)), part.size)
+    data = exactly(Stream(read_range, part.offset, part.size), part.size)
     found = f"sha256:{hashlib.sha256(data).hexdigest()}"
     if found != part.digest:
         raise DataError(

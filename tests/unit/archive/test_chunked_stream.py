@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import shutil
 import subprocess
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -211,9 +213,79 @@ def test_what_is_not_read_is_skipped() -> None:
     assert padded(b"abc").endswith(b"\0")
 
 
-def test_deep_names_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("powernode.archive.chunked.entry._ALL_NAMES_MAX_BYTES", 5 << 20)
-    deep = [extended(record(b"path", b"%d/" % number + b"a/" * 2000 + b"f")) + block() for number in range(2)]
-    with pytest.raises(DataError) as refused:
-        read(b"".join(deep) + END)
-    assert refused.value.code == "archive.layer.names"
+class Endless:
+    """An archive that goes on for as long as somebody reads it, made as it is read."""
+
+    def __init__(self, part: Callable[[int], bytes]) -> None:
+        self._part = part
+        self._rest = b""
+        self.parts = 0
+
+    def read(self, size: int, /) -> bytes:
+        if not self._rest:
+            self._rest = self._part(self.parts)
+            self.parts += 1
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+
+def peak_bytes(action: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def attributes(number: int, size: int) -> bytes:
+    return extended(record(b"SCHILY.xattr.user.a", b"%08d" % number + bytes(size))) + block(b"f%d" % number)
+
+
+def deep(number: int) -> bytes:
+    return extended(record(b"path", b"%d/" % number + b"a/" * 2000 + b"f")) + block()
+
+
+ENDLESS: dict[str, tuple[str, Callable[[int], bytes]]] = {
+    "extended headers": ("header-size", lambda number: extended(record(b"SCHILY.xattr.%d" % number, bytes(100_000)))),
+    "global headers": ("header-size", lambda number: extended(record(b"comment", bytes(100_000)), b"g")),
+    "long names": ("header-size", lambda number: extended(bytes(100_000), b"L")),
+    "extended attributes": ("names", lambda number: attributes(number, 20_000)),
+    "small attributes": (
+        "names",
+        lambda number: (
+            extended(b"".join(record(b"SCHILY.xattr.%d" % n, b"") for n in range(2000))) + block(b"f%d" % number)
+        ),
+    ),
+    "targets": (
+        "names",
+        lambda number: extended(record(b"linkpath", b"t" * 4000)) + block(b"l%d" % number, kind=b"2"),
+    ),
+    "deep names": ("names", deep),
+    "implied folders": ("entries", lambda number: block(b"%d/b/c/d/e/f/g" % number)),
+    "entries": ("entries", lambda number: block(b"%d" % number)),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_the_memory_cannot_be_filled(what: str) -> None:
+    code, part = ENDLESS[what]
+    source = Endless(part)
+    limits = Limits(entries=3000, header_bytes=1 << 20, names_bytes=2 << 20)
+    kept: list[Entry] = []
+
+    def read_all() -> None:
+        with pytest.raises(DataError) as refused:
+            kept.extend(entry for entry, _ in stream.entries(source, limits=limits))
+        assert refused.value.code == f"archive.layer.{code}"
+
+    assert peak_bytes(read_all) < 16 << 20
+    assert source.parts <= limits.entries + 1
+
+
+def test_the_archive_is_hashed_on_the_way() -> None:
+    data = content(bytes(300_000), b"a") + content(b"x", b"b") + END + bytes(9000)
+    diff_id = hashlib.sha256()
+    for _, part in stream.entries(io.BytesIO(gzip.compress(data)), limits=TINY, diff_id=diff_id):
+        part.read(10)
+    assert diff_id.digest() == hashlib.sha256(data).digest()

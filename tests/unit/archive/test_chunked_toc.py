@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import base64
 import json
+import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -96,8 +98,8 @@ HOSTILE: dict[str, tuple[str, object]] = {
     "entries of another type": ("toc.entries", document() | {"entries": {}}),
     "no entries": ("toc.entries", document() | {"entries": []}),
     "an entry that is a number": ("toc.value", document() | {"entries": [1]}),
-    "no root": ("parent", with_entries(EMPTY)),
-    "a root that is a file": ("toc.name", changed(0, name=".", type="reg")),
+    "no root": ("toc.foreign", with_entries(EMPTY)),
+    "a root that is a file": ("toc.name", changed(0, type="reg")),
     "a hard link": ("toc.hardlink", changed(4, type="hardlink")),
     "a device": ("toc.device", changed(4, type="char")),
     "a pipe": ("toc.device", changed(4, type="fifo")),
@@ -129,12 +131,12 @@ HOSTILE: dict[str, tuple[str, object]] = {
     "a link to nothing": ("target", changed(5, linkName="")),
     "a target with a NUL": ("target", changed(5, linkName="a\0b")),
     "a size beyond everything": ("size", changed(3, size=1 << 60)),
-    "no verity": ("toc.verity", changed(3, fsVerityDigest=...)),
+    "no verity": ("toc.foreign", changed(3, fsVerityDigest=...)),
     "verity of another length": ("toc.verity", changed(3, fsVerityDigest="ab")),
     "verity in capitals": ("toc.verity", changed(3, fsVerityDigest="AB" * 32)),
     "no digest": ("toc.value", changed(3, digest=...)),
     "a digest of another kind": ("toc.digest", changed(3, digest="sha512:" + "ab" * 64)),
-    "no content": ("toc.inline-content", changed(2, inlineContent=...)),
+    "no content": ("toc.foreign", changed(2, inlineContent=...)),
     "content of another size": ("toc.inline-content", changed(2, inlineContent="AAAAAAAA")),
     "content that is not base64": ("toc.inline-content", changed(2, inlineContent="a\n=")),
     "no offset": ("toc.offset", changed(3, offset=...)),
@@ -166,11 +168,77 @@ def test_a_key_twice_is_refused() -> None:
 
 def test_limits() -> None:
     assert refusal(document(), Limits(entries=5)) == "archive.toc.entries"
-    assert refusal(document(), Limits(toc_bytes=100)) == "json.size"
-    bomb = b'{"version":1,"x":[' + b"[]," * 500 + b"[]]}"
+    assert refusal(document(), Limits(toc_bytes=100)) == "archive.toc.size"
+    assert refusal(document(), Limits(names_bytes=50)) == "archive.layer.names"
+
+
+def buildah(*, root: bool) -> bytes:
+    """As it writes them: no `./` in front, no digests of fs-verity."""
+    entries = [
+        {"type": "dir", "name": "etc/", "mode": 0o755, "modtime": "2025-08-09T00:00:00Z"},
+        {"type": "reg", "name": "etc/a", "mode": 0o644, "size": 99, "modtime": "2025-08-09T00:00:00Z", "offset": 9}
+        | {"endOffset": 30, "digest": SPLIT},
+    ]
+    if root:
+        entries.insert(0, entries[0] | {"name": "./"})
+    return json.dumps({"version": 1, "entries": entries, "tarSplitDigest": SPLIT}).encode()
+
+
+@pytest.mark.parametrize("root", [False, True])
+def test_tables_of_other_tools_are_told_apart(root: bool) -> None:
     with pytest.raises(DataError) as refused:
-        toc.decode(bomb, limits=Limits(entries=10))
-    assert refused.value.code == "archive.toc.entries"
+        toc.decode(buildah(root=root), limits=Limits())
+    assert refused.value.code == "archive.toc.foreign"
+    assert "read the whole layer" in str(refused.value.hint)
+
+
+def peak_bytes(action: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("text", [b"{}", b"[]", b'""', b'"%05d"', b'{"a":[]}', b'{"gid":[],"a":[]}'])
+@pytest.mark.parametrize(
+    "where", [b'{"version":1,"x":[%b],"entries":[{}]}', b'{"entries":[%b],"version":1}', b'{"entries":[{"x":[%b]}]}']
+)
+def test_a_text_cannot_become_a_multiple_of_itself(text: bytes, where: bytes) -> None:
+    data = where.replace(b"%b", text + (b"," + text) * 1_000_000)
+
+    def read() -> None:
+        with pytest.raises(DataError) as refused:
+            toc.decode(data, limits=Limits())
+        assert refused.value.code in ("archive.toc.foreign", "archive.toc.version", "archive.toc.value", "json.syntax")
+
+    assert peak_bytes(read) < 80 << 20
+
+
+@pytest.mark.parametrize("entry", [FOLDER, LINK, LARGE])
+@pytest.mark.parametrize("name", [b"", b'},{"d', b'},{"g', b"},{", b'},{"gid":1', b"]", b"}],", b'{"entries":['])
+def test_a_long_table_is_read_in_pieces(monkeypatch: pytest.MonkeyPatch, entry: TocEntry, name: bytes) -> None:
+    """Names and attributes that look like the borders of entries are none, wherever a piece of the text ends."""
+    monkeypatch.setattr(toc, "_PIECE_BYTES", 2000)
+    many = []
+    for number in range(200):
+        start = 100 * number + 1 if entry.kind is Kind.FILE else 0
+        xattrs = ((b"a" + name, name),) if number % 3 else ()
+        path = b"%d" % number + name
+        many.append(replace(entry, path=path, xattrs=xattrs, offset=start, end_offset=start and start + 50))
+    data = toc.encode([ROOT, *many], SPLIT)
+    assert toc.decode(data, limits=Limits(entries=201)).entries == (ROOT, *many)
+
+
+def test_a_long_table_of_other_spelling_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toc, "_PIECE_BYTES", 700)
+    assert refusal(document()) == "archive.toc.foreign"
+    ours = toc.encode(ENTRIES, SPLIT)
+    nested = ours.replace(b'{"entries":[', b'{"entries":[],"x":{"entries":[').replace(b"}]", b"}]}")
+    with pytest.raises(DataError) as refused:
+        toc.decode(nested, limits=Limits())
+    assert refused.value.code in ("json.syntax", "archive.toc.foreign")
 
 
 # -- where it is -------------------------------------------------------------------------------------------------------
@@ -208,6 +276,7 @@ KEY = "io.github.containers.zstd-chunked."
         ({"manifest-position": "1008:5000:200:1"}, "range"),
         ({"manifest-position": "9223372036854775807:50:200:1"}, "range"),
         ({"manifest-position": "1008:50:999999999999:1"}, "size"),
+        ({"manifest-position": "1008:50:8400000:1"}, "ratio"),
         ({"tarsplit-position": "1066:40"}, "position"),
         ({"tarsplit-position": "1066:40000:300"}, "range"),
     ],

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,25 +115,18 @@ def _attributes(chance: random.Random) -> _Attributes:
 
 @dataclass(slots=True)
 class Blob:
-    """A layer in memory, and which ranges of it were asked for. `streams`: answers in small pieces."""
+    """A layer in memory, and which ranges of it were asked for."""
 
     data: bytes
     written: layer.Written
-    streams: bool = False
     asked: list[tuple[int, int]] = field(default_factory=list)
 
-    def read_range(self, start: int, length: int) -> bytes | io.BytesIO:
+    def read_range(self, start: int, length: int) -> bytes:
         self.asked.append((start, length))
-        data = self.data[start : start + length]
-        return _Dripping(data) if self.streams else data
+        return self.data[start : start + length]
 
     def toc(self) -> layer.Toc:
         return layer.read_toc(self.read_range, self.written.annotations, blob_size=len(self.data))
-
-
-class _Dripping(io.BytesIO):
-    def read(self, size: int | None = -1, /) -> bytes:
-        return super().read(min(size if size is not None and size >= 0 else 1000, 1000))
 
 
 def written(module: Module, path: Path, *, level: int = 3, threads: int = 0) -> Blob:

@@ -6,8 +6,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import random
-from collections.abc import Iterator
+import tempfile
+import tracemalloc
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,8 +20,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from powernode import native
+from powernode.archive.chunked.entry import XATTR_COST_BYTES
 from powernode.base.errors import DataError, MachineError, OperatorError, PowernodeError
 from powernode.composefs import image as images
+from powernode.composefs.store import object_path
 from powernode.composefs.tree import CharacterDevice, Directory, Fifo, Node, RegularFile, Symlink
 from powernode.module import layer
 from unit.module._layers import DOORS, Blob, file, module_of, new_store, random_module, writing_through, written
@@ -219,6 +224,15 @@ def test_an_object_that_is_not_there_as_the_tree_says(tmp_path: Path, door: str,
     assert refused.value.code == code
 
 
+def test_the_c_library_writes_no_more_than_readers_take() -> None:
+    """A layer that reaches these limits is too large for a test; the numbers at least are the same."""
+    text = (Path(__file__).parents[3] / "csrc/layer/entry.h").read_text()
+    limits = layer.Limits()
+    assert f"PN_LAYER_ENTRIES_MAX = {limits.entries}," in text
+    assert f"PN_LAYER_NAMES_MAX = {limits.names_bytes >> 20} << 20 " in text
+    assert f"PN_LAYER_XATTR_COST = {XATTR_COST_BYTES} " in text
+
+
 def test_a_full_disk_is_said(tmp_path: Path, door: str) -> None:
     module = random_module(tmp_path / "m", 1)
     with open("/dev/full", "wb") as out, pytest.raises((MachineError, OSError)):
@@ -234,8 +248,7 @@ def many_files(tmp_path: Path, count: int = 200) -> tuple[Blob, list[bytes]]:
     return written(module_of(tmp_path / "m", tree, *contents), tmp_path / "blob"), contents
 
 
-@pytest.mark.parametrize("streams", [False, True])
-def test_only_what_is_missing_is_read(tmp_path: Path, streams: bool) -> None:
+def test_only_what_is_missing_is_read(tmp_path: Path) -> None:
     blob, contents = many_files(tmp_path)
     toc = blob.toc()
     store = new_store(tmp_path / "store")
@@ -244,7 +257,6 @@ def test_only_what_is_missing_is_read(tmp_path: Path, streams: bool) -> None:
         for number, data in enumerate(contents):
             if number not in absent:
                 batch.add_bytes(data)
-    blob.streams = streams
     blob.asked.clear()
     ranges = layer.missing(toc, store)
     with store.batch() as batch:
@@ -263,6 +275,95 @@ def test_equal_files_are_fetched_once_and_large_ones_in_pieces(tmp_path: Path) -
         layer.fetch_missing(layer.missing(blob.toc(), store), blob.read_range, batch)
         assert batch.written == 2
     assert layer.missing(blob.toc(), store) == []
+
+
+def large_file(tmp_path: Path, size: int = 24 << 20) -> Blob:
+    """A layer of one file that is not held in memory; of few different bytes, but not compressible."""
+    data = noise(4 << 20) * (size >> 22)
+    return written(module_of(tmp_path / "m", Directory(entries={b"f": file(data)}), data), tmp_path / "blob")
+
+
+def peak_bytes(action: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_of_a_large_file_a_piece_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is it in /tmp, which is memory on a node: it waits beside the place where it will be."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no-such-folder"))
+    blob = large_file(tmp_path)
+    store, whole = new_store(tmp_path / "store"), new_store(tmp_path / "whole")
+    ranges = layer.missing(blob.toc(), store)
+    blob.asked.clear()
+
+    def fetch() -> None:
+        with store.batch() as batch:
+            layer.fetch_missing(ranges, blob.read_range, batch)
+
+    def read() -> None:
+        with whole.batch() as batch:
+            layer.read_layer(io.BytesIO(blob.data), batch)
+
+    assert peak_bytes(fetch) < 12 << 20
+    assert max(length for _, length in blob.asked) <= 4 << 20
+    assert peak_bytes(read) < 12 << 20
+    assert list(store.digests()) == list(whole.digests()) != []
+    assert {path.name for path in (tmp_path / "store").iterdir()} == {object_path(next(store.digests()))[:2]}
+
+
+def test_a_file_that_does_not_fit_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blob = large_file(tmp_path)
+    store = new_store(tmp_path / "store")
+    ranges = layer.missing(blob.toc(), store)
+    about = list(os.fstatvfs(0))
+    about[4] = (20 << 20) // about[1]  # f_bavail
+    monkeypatch.setattr(os, "fstatvfs", lambda fd: os.statvfs_result(about))
+    blob.asked.clear()
+    for fill in (
+        lambda batch: layer.fetch_missing(ranges, blob.read_range, batch),
+        lambda batch: layer.read_layer(io.BytesIO(blob.data), batch),
+    ):
+        with pytest.raises(MachineError) as refused, store.batch() as batch:
+            fill(batch)
+        assert refused.value.code == "module.layer.no-space"
+    assert blob.asked == []
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_a_disk_that_fills_up_meanwhile_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blob = large_file(tmp_path)
+    store = new_store(tmp_path / "store")
+    ranges = layer.missing(blob.toc(), store)
+    real = os.open
+
+    def full(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        made = real(path, flags, mode, dir_fd=dir_fd)
+        if path.startswith("spool-"):
+            os.dup2(full_device := real("/dev/full", os.O_RDWR), made)
+            os.close(full_device)
+        return made
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(MachineError) as refused, store.batch() as batch:
+        layer.fetch_missing(ranges, blob.read_range, batch)
+    assert refused.value.code == "module.layer.no-space"
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_the_diff_id_comes_with_the_tree(tmp_path: Path) -> None:
+    """Without a batch nothing is kept; and nothing is decompressed beyond the limit."""
+    blob = large_file(tmp_path)
+    archive = hashlib.sha256()
+    tree = layer.read_layer(io.BytesIO(blob.data), None, diff_id=archive)
+    assert images.digest(images.from_tree(tree, min_version=1)) == layer.composefs_digest(blob.toc())
+    assert f"sha256:{archive.hexdigest()}" == blob.written.diff_id
+    with pytest.raises(DataError) as refused:
+        layer.read_layer(io.BytesIO(blob.data), None, limits=layer.Limits(bytes=1 << 20), diff_id=archive)
+    assert refused.value.code == "archive.data.too-large"
 
 
 def tampered(blob: Blob, change: dict[str, int]) -> list[layer.Range]:
@@ -313,7 +414,7 @@ def test_a_registry_that_sends_less_than_asked_for(tmp_path: Path) -> None:
     assert refused.value.code == "module.layer.range"
     with pytest.raises(DataError) as refused:
         layer.read_toc(lambda start, length: b"", blob.written.annotations, blob_size=len(blob.data))
-    assert refused.value.code == "module.layer.object-size"
+    assert refused.value.code == "module.layer.range"
 
 
 def test_a_bomb_is_cut_off(tmp_path: Path) -> None:

@@ -21,25 +21,25 @@ from unit.module._stores import BareRegistry, fill
 from unit.signing._services import FULCIO, REKOR, TSA, Network
 from unit.signing._tokens import GITEA, SUBJECT
 
-NOW = int(time.time())  # openssl's timestamps know no other time
 YEAR = 365 * 86400
 KEY = Signer(key=keys.new_key("ecdsa-p256"))
 
 
 @pytest.fixture(scope="module")
 def authority() -> ca.Authority:
-    return ca.new("Example", now=NOW - 60)[0]
+    return ca.new("Example", now=int(time.time()) - 60)[0]
 
 
 @pytest.fixture
 def network(tmp_path: Path, authority: ca.Authority) -> Network:
+    """Whose clock says when the test began: openssl's timestamps know no other time."""
     if shutil.which("openssl") is None:
         pytest.skip("no openssl program for timestamps")
-    return Network(tmp_path, now=NOW, certificates=authority)
+    return Network(tmp_path, now=int(time.time()), certificates=authority)
 
 
 def token(network: Network) -> bytes:
-    return network.tokens.token({"iat": NOW, "nbf": NOW, "exp": NOW + 300})
+    return network.tokens.token({"iat": network.now, "nbf": network.now, "exp": network.now + 300})
 
 
 @pytest.mark.parametrize(
@@ -61,12 +61,12 @@ def test_what_servers_vouch_for_is_believed_a_year_later(
     if rekor is None:
         root["tlogs"] = []  # a root that knows logs asks for them
     policy = read_policy(identity=SUBJECT, issuer=GITEA, trust_roots=[("root", json.dumps(root).encode())])
-    proof = verify_reference(store, "v1.0.0", policy, now=NOW + YEAR).proof
+    proof = verify_reference(store, "v1.0.0", policy, now=network.now + YEAR).proof
     assert (proof.subject, proof.issuer) == (SUBJECT, GITEA)
     assert proof.kind is (Kind.SIMPLE if "tag" in place else Kind.BUNDLE)
     assert (proof.log_index is not None) == (rekor is not None)
     assert proof.signed_at is not None
-    assert abs(proof.signed_at - NOW) < 60
+    assert abs(proof.signed_at - network.now) < 60
     if source is not None:
         assert proof.time_source is source
 
@@ -78,9 +78,9 @@ def test_without_them_ten_minutes_are_all(network: Network) -> None:
     list(sign(store, "v1.0.0", services.certified(FULCIO, token(network)), evidence=services.evidence))
     root = json.loads(network.trusted_root()) | {"tlogs": []}
     policy = read_policy(identity=SUBJECT, issuer=GITEA, trust_roots=[("root", json.dumps(root).encode())])
-    assert verify_reference(store, "v1.0.0", policy, now=NOW + 599).proof.time_source is TimeSource.CLOCK
+    assert verify_reference(store, "v1.0.0", policy, now=network.now + 599).proof.time_source is TimeSource.CLOCK
     with pytest.raises(DataError) as refusal:
-        verify_reference(store, "v1.0.0", policy, now=NOW + 601)
+        verify_reference(store, "v1.0.0", policy, now=network.now + 601)
     assert refusal.value.code == "trust.artifact.expired"
 
 

@@ -24,7 +24,7 @@ INLINE_MAX_BYTES = 64
 """Files up to this size are in the composefs image itself, and in the TOC."""
 
 PATH_MAX_BYTES, NAME_MAX_BYTES = 4095, 255
-_ALL_NAMES_MAX_BYTES = 128 << 20  # one deep path implies two thousand directories
+XATTR_COST_BYTES = 96  # what each extended attribute costs in memory besides its bytes
 _XATTRS_MAX_BYTES = 32_767  # of one inode, as in a composefs image
 _ID_MAX = (1 << 32) - 1
 _SIZE_MAX = 1 << 53  # more is not kept by every JSON reader, nor by any disk of ours
@@ -78,12 +78,15 @@ class Limits:
     """Of the extended header of one entry."""
     toc_bytes: int = 128 << 20
     """Of the uncompressed table of contents."""
+    names_bytes: int = 128 << 20
+    """Of all names, targets and extended attributes: what is kept of a layer in memory."""
 
 
 class Names:
-    """The names of a layer as they come."""
+    """The names of a layer as they come: how many, and how much is kept of them."""
 
-    def __init__(self, *, implied_parents: bool) -> None:
+    def __init__(self, limits: Limits, *, implied_parents: bool) -> None:
+        self._limits = limits
         self._kinds: dict[bytes, Kind] = {}
         self._implied: set[bytes] = set()
         self._bytes = 0
@@ -101,7 +104,8 @@ class Names:
         elif entry.kind is not Kind.DIRECTORY:
             raise _refused("root", "the root is no directory")
         self._implied.discard(path)
-        self._keep(path, entry.kind)
+        xattrs = sum(len(name) + len(value) + XATTR_COST_BYTES for name, value in entry.xattrs)
+        self._keep(path, entry.kind, len(entry.target) + xattrs)
 
     def kind(self, path: bytes) -> Kind | None:
         return self._kinds.get(path)
@@ -117,14 +121,17 @@ class Names:
                 raise _refused("through", f"{_shown(path)} would be below {_shown(parent)}, which is no directory")
             if not self._implied_parents:
                 raise _refused("parent", f"{_shown(path)} comes before its directory")
-            self._keep(parent, Kind.DIRECTORY)
+            self._keep(parent, Kind.DIRECTORY, 0)  # one deep path implies two thousand directories
             self._implied.add(parent)
 
-    def _keep(self, path: bytes, kind: Kind) -> None:
+    def _keep(self, path: bytes, kind: Kind, more: int) -> None:
         self._kinds[path] = kind
-        self._bytes += len(path)
-        if self._bytes > _ALL_NAMES_MAX_BYTES:
-            raise _refused("names", "the names are too long, all together", f"at most {_ALL_NAMES_MAX_BYTES} bytes")
+        self._bytes += len(path) + more
+        if len(self._kinds) > self._limits.entries:
+            raise _refused("entries", "the layer has too many entries", f"at most {self._limits.entries}")
+        if self._bytes > self._limits.names_bytes:
+            most = f"at most {self._limits.names_bytes} bytes"
+            raise _refused("names", "names, targets and extended attributes are too long, all together", most)
 
 
 def clean_path(name: bytes) -> bytes:

@@ -31,6 +31,7 @@ _SKIPPABLE_MAGIC = 0x184D2A50
 _FOOTER = struct.Struct("<QQQQQQQ8s")
 _FOOTER_MAGIC = b"GNUlInUx"
 _KIND = 1  # of the TOC: that of CRFS
+_RATIO_MAX, _RATIO_FREE_BYTES = 200, 8 << 20  # real tables pack 3 to 5 : 1, nothing but empty folders 120 : 1
 FOOTER_BYTES = _FOOTER.size
 _HEAD = _SKIPPABLE.size
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
@@ -105,6 +106,9 @@ class Position:
                 raise _refused("range", "the tables are not inside the blob", f"below {blob_size}", str(part.end))
         if max(self.toc.size, self.toc.uncompressed) > limits.toc_bytes:
             raise _refused("size", "the table of contents is too large", f"at most {limits.toc_bytes} bytes")
+        if self.toc.uncompressed > _RATIO_FREE_BYTES + _RATIO_MAX * self.toc.size:
+            expected = f"at most {_RATIO_MAX} : 1"
+            raise _refused("ratio", "the table of contents expands like none that names files", expected)
         return self
 
 

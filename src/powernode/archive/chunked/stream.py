@@ -28,6 +28,10 @@ from powernode.archive.chunked.entry import Entry, Kind, Limits, Names, check_va
 from powernode.archive.decompress import Bounded, open_stream
 from powernode.base.errors import DataError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
+
 __all__ = ["Content", "entries"]
 
 _ZEROS = bytes(BLOCK)
@@ -60,10 +64,14 @@ class Content:
         _exactly(self._stream, self._padding)
 
 
-def entries(source: Readable, *, limits: Limits) -> Iterator[tuple[Entry, Content]]:
-    """Every entry in the order of the archive; the content of what is no file is empty."""
-    stream = _Buffered(_archive(source, limits))
-    names = Names(implied_parents=True)
+def entries(source: Readable, *, limits: Limits, diff_id: Hash | None = None) -> Iterator[tuple[Entry, Content]]:
+    """Every entry in the order of the archive; the content of what is no file is empty.
+
+    `diff_id` is given the whole uncompressed archive as it is read, to its end.
+    """
+    archive = _archive(source, limits)
+    stream = _Buffered(archive if diff_id is None else _Hashed(archive, diff_id))
+    names = Names(limits, implied_parents=True)
     extended: dict[bytes, bytes] = {}
     count = extended_bytes = 0
     while (header := _exactly(stream, BLOCK)) != _ZEROS:
@@ -181,6 +189,19 @@ class _Behind:
 
     def read(self, size: int, /) -> bytes:
         return self._head.read(size) or self._rest.read(size)
+
+
+class _Hashed:
+    """What is read of a stream is hashed."""
+
+    def __init__(self, stream: Readable, to: Hash) -> None:
+        self._stream = stream
+        self._to = to
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stream.read(size)
+        self._to.update(data)
+        return data
 
 
 class _Buffered:

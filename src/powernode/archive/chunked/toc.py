@@ -4,7 +4,8 @@
 Invariants: `encode` writes canonical JSON that podman's partial pull takes; `decode` takes nothing but what this
 library could have written: the entries of one tree, parents first, every name once, contents in the order of the blob
 without overlapping, an fs-verity digest for each file above 64 bytes and the content of every smaller one. So the
-composefs image follows from the TOC alone. Members that it does not know are skipped; other types are refused.
+composefs image follows from the TOC alone. Members that it does not know are skipped; other types are refused. A
+long text is parsed in pieces of whole entries, so that no text becomes much more in memory than its entries are.
 
 Out of scope: where the TOC is (`position`), whether it is the right one (the digest in the annotation).
 
@@ -18,7 +19,7 @@ import base64
 import binascii
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from powernode.archive.chunked._tar import member_name
@@ -36,6 +37,7 @@ _SHA256 = re.compile(r"sha256:([0-9a-f]{64})\Z")
 _HEX = re.compile(r"[0-9a-f]{64}\Z")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII)
 _EPOCH = datetime.datetime(1970, 1, 1)
+_OURS = {"fsVerityDigest", "inlineContent"}
 _REFUSED_TYPES = {
     "hardlink": "a hard link",
     "char": "a character device",
@@ -43,7 +45,9 @@ _REFUSED_TYPES = {
     "fifo": "a named pipe",
     "chunk": "a part of a file",
 }
-_VALUES_PER_ENTRY = 40  # members and what is in them; bounds what parsing can make of the text
+_PIECE_BYTES = 1 << 20  # of text that is parsed at once; four times what an entry can take
+_HEAD = b'{"entries":['
+_STARTS = (b'},{"d', b'},{"g')  # of an entry: `digest` or `gid`; what ends a text in it is never followed by a letter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,17 +66,23 @@ def encode(entries: Sequence[TocEntry], tar_split_digest: str) -> bytes:
 
 
 def decode(data: bytes, *, limits: Limits) -> Toc:
-    _refuse_too_many(data, limits)
-    document = canonical.decode(data, what="the table of contents", max_bytes=limits.toc_bytes)
+    if len(data) > limits.toc_bytes:
+        raise _refused("size", "the table of contents is too large", f"at most {limits.toc_bytes} bytes")
+    pieces = _pieces(data)
+    document = _parsed(next(pieces))
     if not isinstance(document, dict) or document.get("version") != 1:
         raise _refused("version", "this is no table of contents of version 1")
-    entries = document.get("entries")
-    if not isinstance(entries, list) or not 0 < len(entries) <= limits.entries:
-        raise _refused("entries", "the table of contents has no entries, or too many", f"at most {limits.entries}")
-    names = Names(implied_parents=False)
-    found = []
+    split = document.get("tarSplitDigest")
+    if split is not None and not (isinstance(split, str) and _SHA256.match(split)):
+        raise _refused("value", "the digest of the tar-split data is malformed")
+    names = Names(limits, implied_parents=False)
+    found: list[TocEntry] = []
     end = total = 0
-    for entry in map(_entry, entries):
+    for entry in map(_entry, _entries(document, pieces)):
+        if not found and entry.path:
+            raise _foreign()
+        if len(found) == limits.entries:
+            raise _refused("entries", "the table of contents has too many entries", f"at most {limits.entries}")
         names.add(entry)
         check_values(entry)
         if entry.size:
@@ -81,12 +91,46 @@ def decode(data: bytes, *, limits: Limits) -> Toc:
             end = entry.end_offset
             total += entry.size
         found.append(entry)
+    if not found:
+        raise _refused("entries", "the table of contents has no entries")
     if total > limits.bytes:
         raise _refused("size", "the files are larger than allowed", f"at most {limits.bytes}", str(total))
-    split = document.get("tarSplitDigest")
-    if split is not None and not (isinstance(split, str) and _SHA256.match(split)):
-        raise _refused("value", "the digest of the tar-split data is malformed")
     return Toc(entries=tuple(found), tar_split_digest=split)
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """The document, and, if it is a long one, without its entries, which follow as lists of some of them each."""
+    if len(data) <= _PIECE_BYTES:
+        yield data
+        return
+    at, end = len(_HEAD), data.rfind(b"]", len(data) - _PIECE_BYTES)
+    if not data.startswith(_HEAD) or end < 0:
+        raise _foreign()
+    yield _HEAD + data[end:]
+    while at < end:
+        cut = end
+        if end - at > _PIECE_BYTES:
+            cut = max(data.rfind(start, at, at + _PIECE_BYTES) for start in _STARTS) + 1
+        if cut <= at:
+            raise _foreign()
+        yield b"[" + data[at:cut] + b"]"
+        at = cut + 1
+
+
+def _entries(document: dict[str, Json], pieces: Iterator[bytes]) -> Iterator[Json]:
+    yield from _list(document.get("entries"))
+    for piece in pieces:
+        yield from _list(_parsed(piece))
+
+
+def _parsed(data: bytes) -> Json:
+    return canonical.decode(data, what="the table of contents", max_bytes=2 * _PIECE_BYTES)
+
+
+def _list(value: Json) -> list[Json]:
+    if not isinstance(value, list):
+        raise _refused("entries", "the table of contents has no list of entries")
+    return value
 
 
 def _document(entry: TocEntry) -> Json:
@@ -125,6 +169,8 @@ def _entry(document: Json) -> TocEntry:
     kind = _kind(_text(document, "type"), name)
     path = clean_path(name.encode())
     size = _number(document, "size") if kind is Kind.FILE else 0
+    if size and not _OURS & document.keys():
+        raise _foreign()
     entry = TocEntry(
         path=path,
         kind=kind,
@@ -220,11 +266,13 @@ def _number(document: dict[str, Json], member: str) -> int:
     return value
 
 
-def _refuse_too_many(data: bytes, limits: Limits) -> None:
-    """Some text of the allowed length would become a hundred times as much in memory."""
-    values = data.count(b",") + data.count(b"[") + data.count(b"{")
-    if values > _VALUES_PER_ENTRY * limits.entries:
-        raise _refused("entries", "the table of contents has too many values", f"at most {limits.entries} entries")
+def _foreign() -> DataError:
+    return DataError(
+        "archive.toc.foreign",
+        "the layer's table of contents was made by another tool, and no image follows from it",
+        expected="canonical JSON, the root first, and for files fsVerityDigest or inlineContent",
+        hint="read the whole layer, or build the module with `powernode module build`",
+    )
 
 
 def _refused(what: str, message: str, expected: str | None = None, found: str | None = None) -> DataError:

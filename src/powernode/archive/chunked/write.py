@@ -65,7 +65,7 @@ def write(
 ) -> Written:
     """Writes the layer of `entries` (the root first, parents before children) to the descriptor `out`."""
     writer = _Writer(out, level)
-    names = Names(implied_parents=False)
+    names = Names(Limits(), implied_parents=False)
     size = 0
     for done, entry in enumerate(entries, 1):
         if clean_path(_tar.member_name(entry)) != entry.path or entry.kind is Kind.HARDLINK:
