@@ -45,7 +45,10 @@ MAY_USE: dict[str, set[str]] = {
         *("composefs", "erofs", "verity", "linux", "manifest", "native", "base"),
     },
 }
-ON_THE_NODE = ("base", "native", "verity", "erofs", "linux", "manifest", "composefs", "wire", "trust", "agent")
+ON_THE_NODE = (
+    *("base", "native", "verity", "erofs", "linux", "manifest", "composefs", "wire", "trust"),
+    *("net", "oci", "agent"),
+)
 NOT_ON_THE_NODE = {"powernode.native._cffi_door"}  # the door for hosts; a node takes the other one
 
 

@@ -21,6 +21,7 @@ import pytest
 from powernode import native
 from powernode.base.errors import DataError
 from powernode.cli import main
+from powernode.module.artifact import TITLE, VERSION
 from powernode.module.sign import sign
 from powernode.module.signatures import gather
 from powernode.module.signing_services import Services
@@ -117,7 +118,8 @@ def place(request: pytest.FixtureRequest) -> Place:
     store.publish(Manifest(config=config, layers=(bill,), artifact_type=bill.media_type, subject=about))
     platform = Platform(architecture="amd64")
     entry = Descriptor(media_type=IMAGE_MANIFEST, digest=manifest.digest, size=manifest.size, platform=platform)
-    index = Index(manifests=(entry,), artifact_type=MODULE).encode()
+    said = {TITLE: name.rpartition("/")[2], VERSION: "1.0.0"}
+    index = Index(manifests=(entry,), artifact_type=MODULE, annotations=said).encode()
     client = Registry(
         HttpTransport(time.monotonic), Reference.parse(name), sleep=time.sleep, chance=random.random, plain_http=True
     )

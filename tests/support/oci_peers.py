@@ -92,7 +92,17 @@ class Peers:
         """What to start for these words to run inside, with `work` as their folder."""
         given = {"PATH": "/usr/sbin:/usr/bin", "HOME": "/root", "LANG": "C.UTF-8", "TMPDIR": "/tmp", **(env or {})}
         variables = [f"{name}={value}" for name, value in given.items()]
-        return [*_NAMESPACES, "sh", "-euc", _ENTER, "sh", str(self.root.absolute()), str(work.absolute()), *variables, *words]
+        return [
+            *_NAMESPACES,
+            "sh",
+            "-euc",
+            _ENTER,
+            "sh",
+            str(self.root.absolute()),
+            str(work.absolute()),
+            *variables,
+            *words,
+        ]
 
     def run(
         self,

@@ -4,7 +4,8 @@
 Invariants: everything follows from one digest, which the caller has verified: manifest, configuration and layer are
 named by it, and the composefs image made from the layer's table of contents has the digest that the manifest states;
 every object is compared with its fs-verity digest. A directory holds the old module or the new one, whole, and when it
-holds the one that is asked for only manifests are transferred.
+holds the one that is asked for only manifests are transferred. How much may belong to an artifact is bounded (`refer`),
+and what is asked for by name and version is what comes (`expected`).
 
 Out of scope: whom to believe (`verify`), which modules belong together.
 
@@ -18,9 +19,12 @@ import ctypes
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
+from typing import Self
 
 from powernode import verity
 from powernode.base import canonical
@@ -32,8 +36,8 @@ from powernode.manifest.model import ModuleManifest, from_document
 from powernode.module import directory as modules
 from powernode.module._pull_layer import Fetching, Progress
 from powernode.module.artifact import Described, read_config
-from powernode.module.refer import COSIGN_SUFFIXES, Belonging, belongings, blobs_of
-from powernode.module.signatures import fallback_tag
+from powernode.module.expected import Expected
+from powernode.module.refer import MAX_LAYER_BYTES, Belonging, Walk, blobs_of, cosign_tags
 from powernode.module.signing_stores import RegistryStore
 from powernode.oci.client import Registry
 from powernode.oci.documents import MAX_DOCUMENT_BYTES, Descriptor, Manifest, parse_document
@@ -82,13 +86,17 @@ def pull(
     arch: str,
     store: Path | None = None,
     effective_priority: int = _DEFAULT_PRIORITY,
+    expected: Expected | None = None,
     jobs: int = 4,
     progress: Progress | None = None,
 ) -> Pulled:
     """The module for `arch` in `directory`; with `store`, its objects are in that store and linked from there."""
     _refuse_others(directory)
+    expected = expected or Expected()
     entry = entry_for(registry, root, arch)
-    if _origin(directory) == entry.digest and (there := _whole(directory)) is not None:
+    there = _whole(directory, store, effective_priority) if _origin(directory) == entry.digest else None
+    if there is not None:
+        expected.check(there.facts.name, there.facts.version, code=_CODE)
         return Pulled(
             module=there, manifest=entry.digest, is_unchanged=True, objects=0, fetched_objects=0, layer_bytes=0
         )
@@ -96,6 +104,14 @@ def pull(
     described = read_config(manifest, registry.read_blob(manifest.config, max_bytes=MAX_DOCUMENT_BYTES))
     if described.arch != arch:
         raise DataError(f"{_CODE}.architecture", "the index calls it another", expected=arch, found=described.arch)
+    expected.check(described.name, described.version, code=_CODE)
+    if described.layer.size > MAX_LAYER_BYTES:
+        raise DataError(
+            f"{_CODE}.too-large",
+            "the layer is too large",
+            expected=f"at most {MAX_LAYER_BYTES} bytes",
+            found=f"{described.layer.size}",
+        )
     facts = _facts(described, from_document(described.manifest), effective_priority)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as work:
@@ -126,6 +142,8 @@ def pull_layout(
     *,
     name: str | None,
     arch: str | None = None,
+    expected: Expected | None = None,
+    jobs: int = 4,
     progress: Progress | None = None,
 ) -> int:
     """The whole artifact with what is said about it, under its name; returns how many blobs were fetched.
@@ -134,37 +152,72 @@ def pull_layout(
     """
     if arch is not None:
         root = entry_for(registry, root, arch)
-    found = list(belongings(RegistryStore(registry), root))
-    found += _cosign_tags(registry, found)
-    size = fetched = 0
-    blobs = {blob.digest: blob for each in found for blob in blobs_of(each.document)}
-    for done, blob in enumerate(blobs.values(), 1):
-        if not layout.has(blob):
-            with layout.writer() as writer:
-                registry.fetch_blob(blob, writer)
-                writer.commit(expected=blob.digest)
-            fetched += 1
-            size += blob.size
-        if progress is not None:
-            progress(done, size)
-    for each in found:
-        layout.put(each.data, each.descriptor.media_type)
-        if each.tag is not None or each.subject is not None:
-            layout.add(each.descriptor.with_annotations({}), each.tag)
+    if expected is not None:
+        document = parse_document(registry.manifest(root).data, media_type=root.media_type)
+        expected.check_document(document, code=_CODE)
+    said: list[tuple[Descriptor, str | None]] = []
+    with _Copying(registry, layout, jobs, progress) as copying:
+        for each in _everything(RegistryStore(registry), root):
+            copying.fetch(blobs_of(each.document))
+            layout.put(each.data, each.descriptor.media_type)
+            if each.tag is not None or each.subject is not None:
+                said.append((each.descriptor.with_annotations({}), each.tag))
+    for descriptor, tag in said:
+        layout.add(descriptor, tag)
     layout.add(root, name)
-    return fetched
+    return copying.fetched
 
 
-def _cosign_tags(registry: Registry, found: Sequence[Belonging]) -> list[Belonging]:
-    """Signatures that are named by tags; of what is said about the artifact nobody makes any."""
-    source = RegistryStore(registry)
-    tagged = []
-    for about in [each.descriptor.digest for each in found if each.subject is None]:
-        for suffix in COSIGN_SUFFIXES:
-            descriptor = source.find(tag := fallback_tag(about, suffix))
-            if descriptor is not None:
-                tagged += [replace(each, tag=tag) for each in belongings(source, descriptor)][:1]
-    return tagged
+def _everything(source: RegistryStore, root: Descriptor) -> Iterator[Belonging]:
+    """With the signatures that are named by tags; of what is said about the artifact nobody makes any."""
+    walk, own = Walk(source), []
+    for each in walk.over(root):
+        if each.subject is None:
+            own.append(each.descriptor.digest)
+        yield each
+    named = ((tag, source.find(tag)) for tag in cosign_tags(own))
+    yield from walk.tagged([(tag, found) for tag, found in named if found is not None])
+
+
+class _Copying:
+    """Blobs into a layout, side by side; leaving the block waits for them, and the first that failed is raised."""
+
+    def __init__(self, registry: Registry, layout: Layout, jobs: int, progress: Progress | None) -> None:
+        self.fetched = self._bytes = self._done = 0
+        self._registry = registry
+        self._layout = layout
+        self._progress = progress
+        self._pool = ThreadPoolExecutor(max(1, jobs))
+        self._running: dict[str, Future[None]] = {}
+        self._lock = Lock()
+
+    def fetch(self, blobs: Sequence[Descriptor]) -> None:
+        for blob in blobs:
+            if blob.digest not in self._running:
+                self._running[blob.digest] = self._pool.submit(self._fetch, blob)
+
+    def _fetch(self, blob: Descriptor) -> None:
+        is_there = self._layout.has(blob)
+        if not is_there:
+            with self._layout.receiver(blob) as writer:
+                self._registry.fetch_blob(blob, writer)
+                writer.commit()
+        with self._lock:
+            self._done += 1
+            self.fetched += not is_there
+            self._bytes += 0 if is_there else blob.size
+            if self._progress is not None:
+                self._progress(self._done, self._bytes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            for each in self._running.values() if kind is None else ():
+                each.result()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
 
 
 def _facts(described: Described, manifest: ModuleManifest, effective_priority: int) -> modules.Facts:
@@ -188,12 +241,17 @@ def _refuse_others(directory: Path) -> None:
         )
 
 
-def _whole(directory: Path) -> modules.Module | None:
-    """The module that is there; a damaged one is as good as none, and is replaced."""
+def _whole(directory: Path, store: Path | None, effective_priority: int) -> modules.Module | None:
+    """The module that is there, if it is as asked for; a damaged one is as good as none, and is replaced."""
+    objects = directory / modules.OBJECTS
+    linked = objects.resolve() if objects.is_symlink() else None
+    if linked != (None if store is None else store.resolve()):
+        return None
     try:
-        return modules.read(directory)
+        module = modules.read(directory)
     except PowernodeError:
         return None
+    return module if module.facts.effective_priority == effective_priority else None
 
 
 def _origin(directory: Path) -> str | None:

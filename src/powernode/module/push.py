@@ -13,22 +13,23 @@ Out of scope: signing (`sign`), which artifact of a layout is meant (`choose`).
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Lock
 
 from powernode.base.errors import OperatorError
-from powernode.module.refer import COSIGN_SUFFIXES, Belonging, belongings, blobs_of
-from powernode.module.signatures import fallback_tag
+from powernode.module.refer import Belonging, Walk, blobs_of, cosign_tags
 from powernode.module.signing_stores import LayoutStore
 from powernode.oci.client import FileSource, Registry
+from powernode.oci.digests import check_content, hasher_for
 from powernode.oci.documents import INDEX_TYPES, MANIFEST_TYPES, REF_NAME, Descriptor
 from powernode.oci.layout import Layout
 
 __all__ = ["Progress", "Pushed", "choose", "push"]
+
+_PIECE = 1 << 20
 
 Progress = Callable[[int, int], None]
 """Called with how many blobs are done and how many bytes of them were sent."""
@@ -75,18 +76,18 @@ def push(
     progress: Progress | None = None,
 ) -> Pushed:
     """`mount_from` are repositories of the same registry that may have some of the blobs."""
-    source = LayoutStore(layout)
-    found = list(belongings(source, root))
-    signatures = list(_cosign_tags(layout, source, [each.descriptor.digest for each in found]))
-    everything = [*found, *signatures]
+    source, walk = LayoutStore(layout), Walk(LayoutStore(layout))
     sending = _Blobs(layout, registry, mount_from, progress)
-    sending.push_all([blob for each in everything for blob in blobs_of(each.document)], jobs)
+    found: list[_Found] = []
+    blobs: dict[str, Descriptor] = {}
+    for each in _everything(layout, walk, root):
+        found.append(_Found(descriptor=each.descriptor, subject=each.subject, tag=each.tag))
+        blobs |= {blob.digest: blob.with_annotations({}) for blob in blobs_of(each.document)}
+    sending.push_all(list(blobs.values()), jobs)
     manifests = _Manifests(registry)
-    for each in found:
-        manifests.push(each)
-    for each in signatures:
-        manifests.name(each.tag or "", each.data, each.descriptor)
-    data = next(each.data for each in found if each.descriptor.digest == root.digest)
+    for one in found:
+        manifests.push(one, source.document(one.descriptor))
+    data = source.document(root)
     for tag in tags:
         manifests.name(tag, data, root)
     return Pushed(
@@ -98,7 +99,7 @@ def push(
         skipped_blobs=sending.skipped,
         sent_manifests=manifests.sent,
         skipped_manifests=manifests.skipped,
-        referrers=sum(each.subject is not None for each in found),
+        referrers=sum(one.subject is not None for one in found),
     )
 
 
@@ -107,14 +108,24 @@ def _is_ours(name: str) -> bool:
     return bool(name) and not name.startswith(("sha256-", "sha512-"))
 
 
-def _cosign_tags(layout: Layout, source: LayoutStore, digests: Sequence[str]) -> Iterator[Belonging]:
-    wanted = {fallback_tag(digest, suffix) for digest in digests for suffix in COSIGN_SUFFIXES}
-    for entry in layout.entries():
-        tag = entry.annotations.get(REF_NAME, "")
-        if tag in wanted:
-            for each in belongings(source, entry):
-                if each.descriptor.digest == entry.digest:
-                    yield replace(each, tag=tag)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What is kept of a Belonging until it is sent: not its bytes."""
+
+    descriptor: Descriptor
+    subject: str | None
+    tag: str | None
+
+
+def _everything(layout: Layout, walk: Walk, root: Descriptor) -> Iterator[Belonging]:
+    """The signatures that are named by tags come last."""
+    digests = []
+    for each in walk.over(root):
+        digests.append(each.descriptor.digest)
+        yield each
+    wanted = frozenset(cosign_tags(digests))
+    named = [(entry.annotations.get(REF_NAME, ""), entry) for entry in layout.entries()]
+    yield from walk.tagged([(name, entry) for name, entry in named if name in wanted])
 
 
 class _Blobs:
@@ -131,9 +142,8 @@ class _Blobs:
         self._lock = Lock()
 
     def push_all(self, blobs: Sequence[Descriptor], jobs: int) -> None:
-        distinct = {blob.digest: blob for blob in blobs}
         with ThreadPoolExecutor(max(1, jobs)) as pool:
-            running = [pool.submit(self._push, blob) for blob in distinct.values()]
+            running = [pool.submit(self._push, blob) for blob in blobs]
             try:
                 for each in running:
                     each.result()
@@ -149,8 +159,9 @@ class _Blobs:
             if self._registry.mount_blob(blob, repository):
                 self._count(mounted=1)
                 return
-        with self._layout.open_verified(blob) as file:
-            self._registry.push_blob(blob, FileSource(lambda: _Told(os.dup(file.fileno()), self._tell)))
+        with self._layout.open_unverified(blob) as file:
+            checked = _Checked(file.fileno(), blob)
+            self._registry.push_blob(blob, FileSource(lambda: _Told(checked, self._tell)))
         self._count(sent=1)
 
     def _tell(self, size: int) -> None:
@@ -166,17 +177,55 @@ class _Blobs:
                 self._progress(self.sent + self.mounted + self.skipped, self.sent_bytes)
 
 
-class _Told(io.FileIO):
-    """Tells how much of it was read."""
+class _Checked:
+    """A blob's file, read once: its last bytes are given to nobody before the digest of everything was found right."""
 
-    def __init__(self, fd: int, tell: Callable[[int], None]) -> None:
-        super().__init__(fd, "rb")
+    def __init__(self, fd: int, blob: Descriptor) -> None:
+        self._fd = fd
+        self._blob = blob
+        self._hasher = hasher_for(blob.digest)
+        self._hashed = 0
+
+    def read(self, at: int, size: int) -> bytes:
+        data = os.pread(self._fd, size, at)
+        end = at + len(data)
+        if end > self._hashed:
+            self._hash_up_to(at)  # when a registry has more than it was sent
+            self._hash(data[self._hashed - at :])
+        if end == self._blob.size:
+            check_content(self._hasher, self._blob.digest)
+        return data
+
+    def _hash_up_to(self, end: int) -> None:
+        while self._hashed < end and (data := os.pread(self._fd, min(end - self._hashed, _PIECE), self._hashed)):
+            self._hash(data)
+
+    def _hash(self, data: bytes) -> None:
+        self._hasher.update(data)
+        self._hashed += len(data)
+
+
+class _Told:
+    """Reads on from where it is, and tells how much was read."""
+
+    def __init__(self, source: _Checked, tell: Callable[[int], None]) -> None:
+        self._source = source
         self._tell = tell
+        self._at = 0
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(-1 if size is None else size)
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        assert whence == os.SEEK_SET
+        self._at = offset
+        return offset
+
+    def read(self, size: int, /) -> bytes:
+        data = self._source.read(self._at, size)
+        self._at += len(data)
         self._tell(len(data))
         return data
+
+    def close(self) -> None:
+        """The file is closed by who opened it."""
 
 
 class _Manifests:
@@ -187,13 +236,16 @@ class _Manifests:
         self._registry = registry
         self._listed: dict[str, frozenset[str]] = {}
 
-    def push(self, each: Belonging) -> None:
+    def push(self, each: _Found, data: bytes) -> None:
         digest = each.descriptor.digest
+        if each.tag is not None:
+            self.name(each.tag, data, each.descriptor)
+            return
         if each.subject is None:
             if self._registry.has_manifest(digest):
                 self.skipped += 1
             else:
-                self._registry.push_manifest(each.data, each.descriptor.media_type)
+                self._registry.push_manifest(data, each.descriptor.media_type)
                 self.sent += 1
             return
         if each.subject not in self._listed:
@@ -202,7 +254,7 @@ class _Manifests:
         if digest in self._listed[each.subject]:
             self.skipped += 1
         else:
-            self._registry.push_referrer(each.data, each.descriptor, each.subject)
+            self._registry.push_referrer(data, each.descriptor, each.subject)
             self.sent += 1
 
     def name(self, tag: str, data: bytes, descriptor: Descriptor) -> None:

@@ -4,6 +4,7 @@
 Invariants: there is no verifying without a policy, and no policy that accepts everybody: a certificate needs a root, a
 name and who vouched for the name. What is returned was proven; everything else is a refusal, with the codes of
 `trust.artifact`. A reference by tag is resolved once, and the proof is about that digest: use the digest from there on.
+A tag that is a version, and the module's name where it is said, must be those of what was signed (`expected`).
 
 Out of scope: the mathematics and the rules (`trust`); which repository may hold whose modules (the platform's rows).
 
@@ -18,8 +19,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from powernode.base.errors import DataError, OperatorError
+from powernode.module.expected import Expected
 from powernode.module.signatures import gather
-from powernode.oci.documents import Descriptor
+from powernode.oci.documents import Descriptor, parse_document
 from powernode.trust import artifact
 from powernode.trust.artifact import Identity, Policy, Proof
 from powernode.trust.keys import load_public_keys
@@ -91,8 +93,13 @@ def read_policy(
     return Policy(keys=believed, identities=identities, roots=tuple(roots), require_log=require_log)
 
 
-def verify_reference(source: Source, version: str, policy: Policy, *, now: int) -> Verified:
-    """What `version` (a tag or a digest) stands for, proven; codes module.verify.no-such-artifact, trust.artifact.*."""
+def verify_reference(
+    source: Source, version: str, policy: Policy, *, now: int, expected: Expected | None = None
+) -> Verified:
+    """What `version` (a tag or a digest) stands for, proven; codes module.verify.*, trust.artifact.*.
+
+    `expected` is what `version` promises unless the caller knows more: the module's name, or that it promises nothing.
+    """
     descriptor = source.find(version)
     if descriptor is None:
         raise OperatorError("module.verify.no-such-artifact", f"there is no {version[:150]}")
@@ -106,6 +113,8 @@ def verify_reference(source: Source, version: str, policy: Policy, *, now: int) 
         unreadable = "; ".join(gathered.unreadable)[:1000]
         found = f"{error.found}; and what cannot be read: {unreadable}" if error.found else f"unreadable: {unreadable}"
         raise DataError(error.code, error.message, expected=error.expected, found=found, hint=error.hint) from error
+    document = parse_document(content, media_type=descriptor.media_type)
+    (expected or Expected.of(version)).check_document(document, code="module.verify")
     return Verified(descriptor=descriptor, proof=proof)
 
 

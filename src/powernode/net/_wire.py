@@ -105,13 +105,12 @@ class Wire:
         before = self._clock()
         left = self._timing.window_s if self._deadline is None else self._deadline - before
         if left <= 0:
-            raise self._silent(self._timing.answer_s)
+            raise self._late()
         self.peer.settimeout(left)
         try:
             size = self.peer.recv_into(buffer)
         except TimeoutError:
-            limit = self._timing.window_s if self._deadline is None else self._timing.answer_s
-            raise self._silent(limit) from None
+            raise (self._silent(left) if self._deadline is None else self._late()) from None
         if not size and self._deadline is not None and self._allowance < self._most:
             raise DataError("net.truncated", "the head of the answer ends early")  # http.client would not mind
         self._allowance -= size
@@ -158,6 +157,13 @@ class Wire:
             expected=f"at least {self._timing.least_rate} bytes a second",
             found=f"{self._moved} bytes in {self._timing.window_s:g} s",
         )
+
+    def _late(self) -> MachineError:
+        """No head within its deadline. Who sent a part of it drips: asked again, it would take as long again."""
+        if self._allowance == self._most:
+            return self._silent(self._timing.answer_s)
+        found = f"{self._most - self._allowance} bytes of it"
+        return MachineError("net.too-slow", f"the head of the answer took {self._timing.answer_s:g} s", found=found)
 
     def _silent(self, seconds: float) -> MachineError:
         """Unlike one that drips, a peer that fell silent may only have lost its way here: another try may help."""

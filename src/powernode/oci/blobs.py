@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A folder of blobs, `ALGORITHM/HEX`, as an OCI layout has it at `blobs/` and our registry in its storage.
 
-Invariants: a name is given only to complete, durable content with that digest; what is read is a regular file inside
-the folder, reached through no symbolic link, of the size it must have; a checked reader delivers not one byte more than
-that size and refuses at the end what does not have the digest.
+Invariants: a name is given only to complete, durable content with that digest, which is checked here or was by who
+commits it; what is read is a regular file inside the folder, reached through no symbolic link, of the size it must
+have; a checked reader delivers not one byte more than that size and refuses at the end what does not have the digest.
 
 Out of scope: which blobs are wanted.
 
@@ -74,9 +74,12 @@ class BlobFolder:
     def reader(self, digest: str, size: int) -> CheckedReader:
         return CheckedReader(self.open(digest, size), digest, size)
 
-    def writer(self) -> BlobWriter:
+    def writer(self, *, checked: str | None = None) -> BlobWriter:
+        """`checked` is the digest of content that the caller has compared with it before it commits."""
+        if checked is not None:
+            check_digest(checked, what=f"a blob for {self.path}")
         with on_this_machine("write a blob in", self.path):
-            return BlobWriter(f"{self.path}/{_OURS}")
+            return BlobWriter(self.path, checked)
 
     def put(self, data: bytes) -> tuple[str, int]:
         """Small content at once; what is there already is not written again."""
@@ -181,13 +184,15 @@ class CheckedReader:
 class BlobWriter:
     """A blob in the making: `write` as often as you like, then `commit`; without that nothing is left of it."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    def __init__(self, path: str, checked: str | None = None) -> None:
+        self._algorithm = _OURS if checked is None else checked.partition(":")[0]
+        self._folder = f"{path}/{self._algorithm}"
+        self._checked = checked
         self._hasher = hasher_for(f"{_OURS}:")
         self.size = 0
-        make_folders(folder)
+        make_folders(self._folder)
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._folder_fd = os.open(folder, flags)
+        self._folder_fd = os.open(self._folder, flags)
         try:
             self._name, self._fd = _temporary(self._folder_fd)
         except BaseException:
@@ -199,7 +204,8 @@ class BlobWriter:
             view = memoryview(data)
             while view:
                 view = view[os.write(self._fd, view) :]
-        self._hasher.update(data)
+        if self._checked is None:
+            self._hasher.update(data)
         self.size += len(data)
         return len(data)
 
@@ -211,7 +217,7 @@ class BlobWriter:
 
     def commit(self, *, expected: str | None = None) -> tuple[str, int]:
         """The blob's digest and size; it is durable. With `expected` it must have that digest."""
-        digits = self._hasher.hexdigest()
+        digits = self._hasher.hexdigest() if self._checked is None else hex_of(self._checked)
         if expected is not None:
             check_content(self._hasher, expected)
         with on_this_machine("write a blob in", self._folder):
@@ -220,7 +226,7 @@ class BlobWriter:
             os.rename(self._name, digits, src_dir_fd=self._folder_fd, dst_dir_fd=self._folder_fd)
             self._name = ""
             os.fsync(self._folder_fd)
-        return f"{_OURS}:{digits}", self.size
+        return f"{self._algorithm}:{digits}", self.size
 
     def abandon(self) -> None:
         if self._name:

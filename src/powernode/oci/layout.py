@@ -115,6 +115,10 @@ class Layout:
         """For content that comes piece by piece: `write`, then `commit` gives digest and size."""
         return self.blobs.writer()
 
+    def receiver(self, descriptor: Descriptor) -> BlobWriter:
+        """For a blob that the caller checks while it comes: nothing is hashed twice."""
+        return self.blobs.writer(checked=descriptor.digest)
+
     def has(self, descriptor: Descriptor) -> bool:
         """Whether a blob of that digest and size is there; its content is checked when it is read."""
         return self.blobs.size(descriptor.digest) == descriptor.size
@@ -125,10 +129,9 @@ class Layout:
 
     def open_verified(self, descriptor: Descriptor) -> BinaryIO:
         """The content as a file to seek in, read through once to check its digest first."""
-        fd = self.blobs.open(descriptor.digest, descriptor.size)
-        file = os.fdopen(fd, "rb")
+        file = self.open_unverified(descriptor)
         try:
-            with CheckedReader(os.dup(fd), descriptor.digest, descriptor.size) as reader:
+            with CheckedReader(os.dup(file.fileno()), descriptor.digest, descriptor.size) as reader:
                 while reader.read(_CHUNK):
                     pass
             file.seek(0)
@@ -136,6 +139,10 @@ class Layout:
             file.close()
             raise
         return file
+
+    def open_unverified(self, descriptor: Descriptor) -> BinaryIO:
+        """The same, for who checks the digest while reading: only the size was looked at."""
+        return os.fdopen(self.blobs.open(descriptor.digest, descriptor.size), "rb")
 
     def read(self, descriptor: Descriptor, *, max_bytes: int) -> bytes:
         if descriptor.size > max_bytes:

@@ -85,6 +85,47 @@ def test_without_a_policy(run: Run, reference: str, tmp_path: Path) -> None:
     assert modules.read(tmp_path / "redis").facts.architecture == "arm64"
 
 
+@pytest.mark.parametrize("layout", [[], ["--layout"]], ids=["directory", "layout"])
+def test_another_module_than_was_asked_for(
+    run: Run, reference: str, made: Made, tmp_path: Path, layout: list[str]
+) -> None:
+    """Whoever may push can give a good module another's name, or an old one a new version's."""
+    registry = reference.partition("/")[0]
+    go = ["module", "pull", "--insecure-unverified", "--arch=amd64", *layout]
+    for name in ("nginx:v0.1.0", "redis:v0.2.0", "nginx:stable"):
+        assert run("module", "push", made.folder, f"{registry}/acme/{name}").status == 0
+    assert run(*go, f"{registry}/acme/nginx:v0.1.0", tmp_path / "x").code == "module.pull.other-module"
+    assert run(*go, f"{registry}/acme/redis:v0.2.0", tmp_path / "x").code == "module.pull.other-version"
+    assert (
+        run(*go, "--module=redis", f"{registry}/acme/redis:v0.2.0", tmp_path / "x").code == "module.pull.other-version"
+    )
+    assert run(*go, "--module=redis", f"{registry}/acme/nginx:stable", tmp_path / "one").status == 0
+    assert run(*go, f"{registry}/acme/nginx@{made.index.digest}", tmp_path / "two").status == 0
+    pinned = [f"{registry}/acme/redis@{made.index.digest}", tmp_path / "x"]
+    assert run(*go, "--module=nginx", *pinned).code == "module.pull.other-module"
+
+
+@NEEDS_LIBRARY
+def test_another_module_with_a_good_signature(
+    run: Run, reference: str, made: Made, keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    registry = reference.partition("/")[0]
+    for name, cause in (("nginx:v0.1.0", "other-module"), ("redis:v0.2.0", "other-version")):
+        there = f"{registry}/acme/{name}"
+        assert run("module", "push", made.folder, there).status == 0
+        assert run("module", "sign", f"--key={keys[0]}", there).status == 0
+        assert run("module", "verify", f"--key={keys[1]}", there).code == f"module.verify.{cause}"
+        assert (
+            run("module", "pull", f"--key={keys[1]}", "--arch=amd64", there, tmp_path / "x").code
+            == f"module.pull.{cause}"
+        )
+        pinned = f"{there.rpartition(':')[0]}@{made.index.digest}"
+        assert run("module", "verify", f"--key={keys[1]}", pinned).status == 0
+    nginx = f"{registry}/acme/nginx:v0.1.0"
+    assert run("module", "verify", f"--key={keys[1]}", "--module=redis", nginx).status == 0
+    assert run("module", "verify", f"--key={keys[1]}", "--module=nginx", pinned).code == "module.verify.other-module"
+
+
 def test_a_layout(run: Run, reference: str, made: Made, tmp_path: Path) -> None:
     words = ["module", "pull", "--insecure-unverified", "--layout", reference, tmp_path / "layout", "--json"]
     assert run(*words).json["unchanged"] is False

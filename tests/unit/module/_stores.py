@@ -93,7 +93,8 @@ def fill(store: LayoutStore | BareRegistry, layout: Layout | None = None) -> tup
     listed = Descriptor(
         media_type=bare.media_type, digest=bare.digest, size=bare.size, platform=Platform(architecture="amd64")
     )
-    index = store.put(Index(manifests=(listed,), artifact_type=MODULE).encode(), IMAGE_INDEX)
+    said = {"org.opencontainers.image.title": "redis", "org.opencontainers.image.version": "1.0.0"}
+    index = store.put(Index(manifests=(listed,), artifact_type=MODULE, annotations=said).encode(), IMAGE_INDEX)
     if isinstance(store, BareRegistry):
         store.tags["v1.0.0"] = index
     elif layout is not None:

@@ -7,21 +7,28 @@ import io
 import json
 import os
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from powernode import native
 from powernode.base.errors import DataError, OperatorError, PowernodeError
 from powernode.composefs import image as images
 from powernode.module import directory as modules
-from powernode.module._pull_layer import Stream
+from powernode.module.expected import Expected
 from powernode.module.pull import ORIGIN, Pulled, entry_for, pull, pull_layout
 from powernode.module.push import push
+from powernode.module.signatures import gather
+from powernode.module.signing_stores import LayoutStore, RegistryStore
+from powernode.module.verify import read_policy, verify_reference
 from powernode.net.http import Headers, Request, Response
 from powernode.oci.client import Registry
 from powernode.oci.documents import Descriptor, Index, Manifest, Platform, describe
 from powernode.oci.layout import Layout
+from powernode.oci.reference import Reference
+from powernode.trust.artifact import Kind
 from support._oci_modules import TAG, Made, make
 from support.registry import Direct, client, handler
 
@@ -302,21 +309,159 @@ class TestARegistryThatLies:
         assert not (tmp_path / "redis").exists()
 
 
-def test_a_long_range_comes_in_pieces() -> None:
-    data = random.Random(1).randbytes(9 << 20)
-    asked: list[tuple[int, int]] = []
+def _requests(direct: Direct) -> list[str]:
+    return [f"{each.method} {each.url.path.removeprefix('/v2/acme/redis/')}" for each in direct.seen]
 
-    def read(start: int, length: int) -> bytes:
-        asked.append((start, length))
-        return data[start : start + length]
 
-    stream = Stream(read, 5, len(data) - 10)
-    pieces = list(iter(lambda: stream.read(100_000), b""))
-    assert b"".join(pieces) == data[5:-5]
-    assert [length for _, length in asked] == [4 << 20, 4 << 20, (1 << 20) - 10]
+@pytest.mark.skipif(native.library() is None, reason="signatures are checked by the C library")
+def test_an_unchanged_verified_module_costs_manifests_and_signatures(
+    direct: Direct, versions: tuple[Made, Made], tmp_path: Path
+) -> None:
+    """Everything that is asked for, in a process that knows nothing yet."""
+    made = versions[0]
+    policy = read_policy(keys=[made.public_key])
+
+    def go() -> Pulled:
+        registry = client(direct)
+        verified = verify_reference(RegistryStore(registry), "v1", policy, now=0)
+        return pull(registry, verified.descriptor, tmp_path / "redis", arch="amd64")
+
+    go()
+    direct.seen.clear()
+    assert go().is_unchanged
+    found = gather(LayoutStore(made.layout), made.index.digest).found
+    signatures = {describe(each.payload, "").digest for each in found if each.kind is not Kind.BUNDLE}
+    asked = _requests(direct)
+    manifests = [each for each in asked if each.startswith("GET manifests/")]
+    lists = [each for each in asked if each.startswith("GET referrers/")]
+    blobs = [each for each in asked if each.startswith("GET blobs/")]
+    assert sorted(asked) == sorted([*manifests, *lists, *blobs])
+    assert lists == [f"GET referrers/{made.index.digest}"]
+    bundles = {
+        layer.digest
+        for referrer in made.layout.referrers(made.index.digest)
+        for layer in _manifest(made, referrer).layers
+    }
+    assert {each.removeprefix("GET blobs/") for each in blobs} == bundles | signatures
+    assert len(blobs) == 2
+    assert len(manifests) <= 8
+
+
+def _manifest(made: Made, descriptor: Descriptor) -> Manifest:
+    document = made.layout.document(descriptor)
+    assert isinstance(document, Manifest)
+    return document
+
+
+class TestUnchanged:
+    """The artifact is the same; what is asked for beside it is not."""
+
+    def test_another_priority(self, registry: Registry, tmp_path: Path) -> None:
+        root = registry.manifest("v1").descriptor
+        pull(registry, root, tmp_path / "redis", arch="amd64")
+        again = pull(registry, root, tmp_path / "redis", arch="amd64", effective_priority=7)
+        assert (again.is_unchanged, again.fetched_objects) == (False, 0)
+        assert modules.read(tmp_path / "redis").facts.effective_priority == 7
+        assert pull(registry, root, tmp_path / "redis", arch="amd64", effective_priority=7).is_unchanged
+
+    def test_with_a_store_from_now_on(self, registry: Registry, tmp_path: Path) -> None:
+        pulled(registry, "v1", tmp_path / "redis")
+        again = pulled(registry, "v1", tmp_path / "redis", store=tmp_path / "store")
+        assert (again.is_unchanged, again.fetched_objects) == (False, 0)
+        assert (tmp_path / "redis/objects").readlink() == tmp_path / "store"
+        assert pulled(registry, "v1", tmp_path / "redis", store=tmp_path / "store").is_unchanged
+
+    def test_with_another_store(self, registry: Registry, tmp_path: Path) -> None:
+        pulled(registry, "v1", tmp_path / "redis", store=tmp_path / "one")
+        again = pulled(registry, "v1", tmp_path / "redis", store=tmp_path / "two")
+        assert (again.is_unchanged, again.fetched_objects) == (False, 0)
+        assert (tmp_path / "redis/objects").readlink() == tmp_path / "two"
+        back = pulled(registry, "v1", tmp_path / "redis")
+        assert not back.is_unchanged
+        assert not (tmp_path / "redis/objects").is_symlink()
+
+    def test_with_a_store_that_is_gone(self, registry: Registry, tmp_path: Path) -> None:
+        pulled(registry, "v1", tmp_path / "redis", store=tmp_path / "store")
+        shutil.rmtree(tmp_path / "store")
+        again = pulled(registry, "v1", tmp_path / "redis", store=tmp_path / "store")
+        assert (again.is_unchanged, again.fetched_objects) == (False, FILES)
+
+    def test_a_store_is_found_from_anywhere(
+        self, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        pulled(registry, "v1", Path("modules/redis"), store=Path("store"))
+        monkeypatch.chdir("/")
+        assert modules.read(tmp_path / "modules/redis")
+        assert pulled(registry, "v1", tmp_path / "modules/redis", store=tmp_path / "store").is_unchanged
+
+
+class TestWhatWasAskedFor:
+    @pytest.mark.parametrize(
+        ("reference", "code"),
+        [
+            ("localhost/acme/redis:v0.1.0", None),
+            ("localhost/acme/redis:v0.1.1", "module.pull.other-version"),
+            ("localhost/acme/nginx:v0.1.0", "module.pull.other-module"),
+        ],
+    )
+    @pytest.mark.parametrize("is_there", [False, True], ids=["new", "unchanged"])
+    def test_names(self, registry: Registry, tmp_path: Path, reference: str, code: str | None, is_there: bool) -> None:
+        root = registry.manifest("v1").descriptor
+        expected = Expected.by(Reference.parse(reference))
+        if is_there:
+            pull(registry, root, tmp_path / "redis", arch="amd64")
+        for action in (
+            lambda: pull(registry, root, tmp_path / "redis", arch="amd64", expected=expected),
+            lambda: pull_layout(registry, root, Layout.create(tmp_path / "layout"), name=None, expected=expected),
+        ):
+            if code is None:
+                action()
+                continue
+            with pytest.raises(DataError) as caught:
+                action()
+            assert caught.value.code == code
+        assert (tmp_path / "redis").exists() is (is_there or code is None)
+
+    def test_a_layer_that_is_too_large(self, registry: Registry, versions: tuple[Made, Made], tmp_path: Path) -> None:
+        manifest = _manifest(versions[0], versions[0].manifests[0])
+        layer = manifest.layers[0]
+        large = Descriptor(
+            media_type=layer.media_type, digest=layer.digest, size=(32 << 30) + 1, annotations=layer.annotations
+        )
+        data = Manifest(
+            config=manifest.config,
+            layers=(large,),
+            artifact_type=manifest.artifact_type,
+            annotations=manifest.annotations,
+        ).encode()
+        registry.push_manifest(data, manifest.media_type)
+        with pytest.raises(DataError) as caught:
+            pull(registry, describe(data, manifest.media_type), tmp_path / "redis", arch="amd64")
+        assert caught.value.code == "module.pull.too-large"
 
 
 class TestLayouts:
+    def test_a_blob_that_lies(self, direct: Direct, versions: tuple[Made, Made], tmp_path: Path) -> None:
+        """What was fetched by others at the same time may stay; nothing has a name, and nothing wrong is kept."""
+        registry = client(direct)
+        root = registry.manifest("v1").descriptor
+        wrong = layer_of(versions[0])
+
+        def change(request: Request) -> Response | None:
+            if not request.url.path.endswith(wrong.digest):
+                return None
+            return Response(request, 200, Headers(), io.BytesIO(bytes(wrong.size)))
+
+        direct.change = change
+        layout = Layout.create(tmp_path / "layout")
+        with pytest.raises(DataError) as caught:
+            pull_layout(registry, root, layout, name="v1")
+        assert caught.value.code == "oci.blob.digest"
+        assert layout.entries() == ()
+        assert not layout.has(wrong)
+        assert not list((tmp_path / "layout/blobs/sha256").glob(".*"))
+
     def test_everything_comes_along(self, registry: Registry, versions: tuple[Made, Made], tmp_path: Path) -> None:
         old, _ = versions
         layout = Layout.create(tmp_path / "layout")

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import io
 import os
+import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from powernode.base.errors import DataError, MachineError, PowernodeError
 from powernode.module.push import choose, push
 from powernode.net.http import Headers, Request, Response
-from powernode.oci.documents import EMPTY, EMPTY_CONFIG, IMAGE_MANIFEST, Index, Manifest
+from powernode.oci.documents import EMPTY, EMPTY_CONFIG, IMAGE_MANIFEST, Descriptor, Index, Manifest
 from powernode.oci.layout import Layout
 from powernode.oci.server.messages import Answer
 from support._oci_modules import SBOM, TAG, Made, make
@@ -145,6 +147,64 @@ def test_a_damaged_blob_is_not_sent(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         push(layout, root, client(direct), tags=["v1"])
     assert caught.value.code == "oci.blob.digest"
+    assert not puts(direct)
+
+
+class _Watched:
+    """How much of a file was read, by whoever reads it with pread or read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bytes = 0
+        for name in ("pread", "read"):
+            monkeypatch.setattr(os, name, self._counting(getattr(os, name)))
+
+    def _counting(self, call: Callable[..., bytes]) -> Callable[..., bytes]:
+        def counted(*arguments: int) -> bytes:
+            data = call(*arguments)
+            self.bytes += len(data)
+            return data
+
+        return counted
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> tuple[Layout, Descriptor, Descriptor]:
+    """A layout with a blob of some pieces, and what names it."""
+    layout = Layout.create(tmp_path / "layout")
+    layer = layout.put(random.Random(3).randbytes(5_000_000), "application/x")
+    manifest = Manifest(config=layout.put(EMPTY, EMPTY_CONFIG), layers=(layer,))
+    return layout, layout.put(manifest.encode(), IMAGE_MANIFEST), layer
+
+
+def test_a_blob_is_read_once(
+    large: tuple[Layout, Descriptor, Descriptor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By us and, as it hashes what comes, by our registry not at all."""
+    layout, root, layer = large
+    direct = Direct(handler(tmp_path / "registry"))
+    registry = client(direct, chunk_bytes=1_000_000)
+    watched = _Watched(monkeypatch)
+    push(layout, root, registry, tags=["v1"])
+    assert layer.size <= watched.bytes < layer.size + 10_000
+    assert registry.read_blob(layer, max_bytes=layer.size) == layout.read(layer, max_bytes=layer.size)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1_000_000, 32 << 20], ids=["in pieces", "as a whole"])
+@pytest.mark.parametrize("at", [0, 2_500_000, 4_999_999])
+def test_a_blob_that_is_damaged_somewhere_is_never_complete(
+    large: tuple[Layout, Descriptor, Descriptor], tmp_path: Path, chunk_bytes: int, at: int
+) -> None:
+    """The registry, which would notice as well, is not given the end of it."""
+    layout, root, layer = large
+    path = tmp_path / "layout/blobs" / layer.digest.replace(":", "/")
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    direct = Direct(handler(tmp_path / "registry"))
+    with pytest.raises(DataError) as caught:
+        push(layout, root, client(direct, chunk_bytes=chunk_bytes), tags=["v1"])
+    assert caught.value.code == "oci.blob.digest"
+    assert sum(path.stat().st_size for path in (tmp_path / "registry/uploads").glob("*/data")) < layer.size
     assert not puts(direct)
 
 

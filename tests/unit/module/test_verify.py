@@ -10,6 +10,7 @@ import pytest
 
 from powernode import native
 from powernode.base.errors import DataError, OperatorError
+from powernode.module.expected import Expected
 from powernode.module.sign import sign
 from powernode.module.signatures import Gathered, gather
 from powernode.module.signing_stores import LayoutStore
@@ -118,6 +119,42 @@ class TestRefusals:
         with pytest.raises(OperatorError) as refusal:
             verify(BareRegistry(), BY_KEY)
         assert refusal.value.code == "module.verify.no-such-artifact"
+
+
+class TestWhatWasAskedFor:
+    """The signature is good each time."""
+
+    def _moved(self, tag: str) -> BareRegistry:
+        store, index = signed_store(Signer(key=KEY))
+        store.tags[tag] = index
+        return store
+
+    @pytest.mark.parametrize("tag", ["v1.0.1", "v0.9.9", "1.0.1", "v1.0.0-rc.1", "v1.0.1-amd64", "v1.0.0_7"])
+    def test_a_tag_that_is_another_version(self, tag: str) -> None:
+        with pytest.raises(DataError) as refusal:
+            verify(self._moved(tag), BY_KEY, version=tag)
+        assert (refusal.value.code, refusal.value.expected) == ("module.verify.other-version", tag)
+        assert refusal.value.found == "1.0.0"
+
+    @pytest.mark.parametrize("tag", ["v1.0.0", "1.0.0", "v1.0.0-arm64", "latest", "v1", "v1.1", "sha256-0"])
+    def test_a_tag_that_promises_this_version_or_none(self, tag: str) -> None:
+        assert verify(self._moved(tag), BY_KEY, version=tag)
+
+    def test_another_module(self) -> None:
+        store, index = signed_store(Signer(key=KEY))
+        expected = Expected(name="nginx")
+        with pytest.raises(DataError) as refusal:
+            verify_reference(store, index.digest, BY_KEY, now=NOW, expected=expected)
+        assert (refusal.value.code, refusal.value.found) == ("module.verify.other-module", "redis")
+        assert verify_reference(store, index.digest, BY_KEY, now=NOW, expected=Expected(name="redis"))
+
+    def test_what_is_not_signed_is_not_asked_for_its_name(self) -> None:
+        store = BareRegistry()
+        index, _ = fill(store)
+        store.tags["v9.9.9"] = index
+        with pytest.raises(DataError) as refusal:
+            verify(store, BY_KEY, version="v9.9.9")
+        assert refusal.value.code == "trust.artifact.unsigned"
 
 
 class TestCertificates:

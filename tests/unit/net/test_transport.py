@@ -210,7 +210,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 BAD: dict[str, tuple[Script, str]] = {
     "says nothing": (lambda peer: time.sleep(1), "net.timeout"),
-    "drips its head": (_drip(HEAD, 0.01), "net.timeout"),
+    "drips its head": (_drip(HEAD, 0.01), "net.too-slow"),
     "drips its body": (_drip_body, "net.too-slow"),
     "stops in its body": (_endless(HEAD + b"Content-Length: 9\r\n\r\n", b""), "net.timeout"),
     "hangs up at once": (lambda peer: None, "net.lost"),

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import email
+import http.client
 import io
 import socket
 import ssl
@@ -81,15 +83,22 @@ def test_many_at_once(address: str) -> None:
     assert done == [True] * 16
 
 
-def test_tls(tmp_path: Path) -> None:
-    certificate, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """For 127.0.0.1, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = str(folder / "cert.pem"), str(folder / "key.pem")
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=x"
     names = ["-addext", "subjectAltName=IP:127.0.0.1"]
     subprocess.run([*command.split(), *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return certificate, key
+
+
+def test_tls(tmp_path: Path, certificate: tuple[str, str]) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(*certificate)
     with Listener(handler(tmp_path / "registry"), ("127.0.0.1", 0), tls=context) as listener:
-        transport = HttpTransport(time.monotonic, tls=lambda: tls_context(ca_file=certificate))
+        transport = HttpTransport(time.monotonic, tls=lambda: tls_context(ca_file=certificate[0]))
         registry = client(transport, f"{listener.address}/a")
         registry._session.base = registry._session.base.parse(f"https://{listener.address}/")
         registry.push_blob(BLOB, DATA)
@@ -98,6 +107,29 @@ def test_tls(tmp_path: Path) -> None:
         assert sink.getvalue() == DATA
         assert say(listener.address, b"GET /v2/ HTTP/1.1\r\n\r\n") == [b""]  # no TLS: no answer, and no harm
         assert registry.has_blob(BLOB)
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_several_ranges(tmp_path: Path, certificate: tuple[str, str], is_tls: bool) -> None:
+    """Each part streams from the file, and the connection can be used again."""
+    server, ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context(cafile=certificate[0])
+    server.load_cert_chain(*certificate)
+    with Listener(handler(tmp_path / "registry"), ("127.0.0.1", 0), tls=server if is_tls else None) as listener:
+        host, _, port = listener.address.rpartition(":")
+        plain = http.client.HTTPConnection(host, int(port), timeout=5)
+        peer = http.client.HTTPSConnection(host, int(port), timeout=5, context=ours) if is_tls else plain
+        peer.request("POST", f"/v2/a/blobs/uploads/?digest={BLOB.digest}", DATA)
+        with peer.getresponse() as stored:
+            stored.read()
+        for _ in range(2):
+            peer.request("GET", f"/v2/a/blobs/{BLOB.digest}", headers={"Range": "bytes=1-1,300-1000299,-7"})
+            with peer.getresponse() as answer:
+                head = f"Content-Type: {answer.headers['content-type']}\r\n\r\n"
+                assert answer.status == 206
+                message = email.message_from_bytes(head.encode() + answer.read())
+            parts = [part.get_payload(decode=True) for part in message.walk()][1:]
+            assert parts == [DATA[1:2], DATA[300:1000300], DATA[-7:]]
+        peer.close()
 
 
 def test_chunks(address: str) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import email
 import io
 import json
 import os
@@ -29,9 +30,10 @@ from powernode.oci.documents import (
 )
 from powernode.oci.server.access import Passwords
 from powernode.oci.server.handler import Handler
-from powernode.oci.server.messages import FilePart, Incoming
+from powernode.oci.server.messages import Incoming
+from powernode.oci.server.ranges import MAX_RANGES
 from powernode.oci.server.uploads import EXPIRE_S, MAX_UPLOADS
-from support.registry import handler
+from support.registry import body_of, handler
 
 CONFIG = describe(EMPTY, EMPTY_CONFIG)
 MANIFEST = Manifest(config=CONFIG, layers=()).encode()
@@ -64,12 +66,7 @@ class Talk:
     def __call__(self, method: str, path: str, body: bytes = b"", **headers: str) -> Reply:
         items = [(name.replace("_", "-"), value) for name, value in headers.items()]
         answer = self.handler.handle(Incoming(method, f"/v2/{path}", Headers(items), io.BytesIO(body)))
-        data = answer.body
-        if isinstance(data, FilePart):
-            with data.file as file:
-                file.seek(data.start)
-                data = file.read(data.length)
-        return Reply(answer.status, Headers(answer.headers), data, answer.length)
+        return Reply(answer.status, Headers(answer.headers), body_of(answer), answer.length)
 
     def blob(self, data: bytes, repository: str = "a") -> Descriptor:
         descriptor = describe(data, "application/x")
@@ -183,6 +180,19 @@ class TestBlobs:
         blob = describe(b"hello!", "a/b")
         assert again("PUT", f"{place}?digest={blob.digest}", b"!").status == 201
 
+    @pytest.mark.parametrize("damage", ["a restart", "a shorter file", "a longer file"])
+    def test_what_is_on_the_disk_counts(self, talk: Talk, damage: str) -> None:
+        """The hash that is kept while an upload comes is of the file, or is not used."""
+        place = (talk("POST", "a/blobs/uploads/").headers.get("Location") or "").removeprefix("/v2/")
+        assert talk("PATCH", place, b"hello").status == 202
+        (path,) = talk.root.glob("uploads/*/data")
+        known = Talk(handler(talk.root), talk.root) if damage == "a restart" else talk
+        content = {"a restart": b"hello!", "a shorter file": b"hel!", "a longer file": b"helloooo!"}[damage]
+        path.write_bytes(content[:-1])
+        blob = describe(content, "a/b")
+        assert known("PUT", f"{place}?digest={blob.digest}", b"!").status == 201
+        assert known("GET", f"a/blobs/{blob.digest}").body == content
+
     @pytest.mark.parametrize(
         ("given", "status", "body", "content_range"),
         [
@@ -195,7 +205,13 @@ class TestBlobs:
             ("bytes=10-", 416, None, "bytes */10"),
             ("bytes=-0", 416, None, "bytes */10"),
             ("bytes=4-2", 200, b"0123456789", None),
-            ("bytes=0-1,3-4", 200, b"0123456789", None),
+            ("bytes=0-1,99-", 206, b"01", "bytes 0-1/10"),
+            ("bytes=10-,20-30", 416, None, "bytes */10"),
+            ("bytes=3-4,0-1", 200, b"0123456789", None),
+            ("bytes=0-3,3-4", 200, b"0123456789", None),
+            ("bytes=0-1,-10", 200, b"0123456789", None),
+            ("bytes=0-1,x", 200, b"0123456789", None),
+            ("bytes=0-1,", 200, b"0123456789", None),
             ("lines=1-2", 200, b"0123456789", None),
             ("bytes=-", 200, b"0123456789", None),
         ],
@@ -207,6 +223,35 @@ class TestBlobs:
         assert body is None or reply.body == body
         whole = talk("GET", f"a/blobs/{blob.digest}", Range=given, If_Range='"other"')
         assert (whole.status, whole.body) == (200, b"0123456789")
+
+    def test_several_ranges(self, talk: Talk) -> None:
+        """As the standard library's reader of MIME sees the answer."""
+        data = bytes(range(256))
+        blob = talk.blob(data)
+        reply = talk("GET", f"a/blobs/{blob.digest}", Range="bytes=0-1, 2-3,13-26,-3,900-")
+        kind = reply.headers.get("content-type") or ""
+        assert (reply.status, reply.length) == (206, len(reply.body))
+        assert kind.startswith("multipart/byteranges; boundary=")
+        assert reply.headers.get("content-range") is None
+        message = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + reply.body)
+        assert not message.defects
+        parts = [(part["content-range"], part.get_payload(decode=True)) for part in message.walk()][1:]
+        assert parts == [
+            ("bytes 0-1/256", data[:2]),
+            ("bytes 2-3/256", data[2:4]),
+            ("bytes 13-26/256", data[13:27]),
+            ("bytes 253-255/256", data[253:]),
+        ]
+        head = talk("HEAD", f"a/blobs/{blob.digest}", Range="bytes=0-1,3-4")
+        assert (head.status, head.length, head.body) == (200, 256, b"")
+
+    @pytest.mark.parametrize(("number", "status"), [(MAX_RANGES, 206), (MAX_RANGES + 1, 200)])
+    def test_the_number_of_ranges_is_bounded(self, talk: Talk, number: int, status: int) -> None:
+        blob = talk.blob(bytes(3 * MAX_RANGES + 10))
+        ranges = ",".join(f"{3 * each}-{3 * each}" for each in range(number))
+        reply = talk("GET", f"a/blobs/{blob.digest}", Range=f"bytes={ranges}")
+        assert reply.status == status
+        assert len(reply.body) < 200 * MAX_RANGES
 
     def test_deleting(self, talk: Talk) -> None:
         blob = talk.blob(b"hello")

@@ -7,7 +7,7 @@ import sys
 
 from powernode.base.errors import OperatorError
 from powernode.cli.module.registry import REGISTRY_OPTIONS
-from powernode.cli.module.verify import POLICY_OPTIONS
+from powernode.cli.module.verify import MODULE_OPTION, POLICY_OPTIONS
 from powernode.cli.options import Arguments, Command, Option, natural, one_of
 
 TYPE_CHECKING = False
@@ -23,12 +23,13 @@ COMMAND = Command(
     "REF DIR",
     "Fetches a module from a registry into a module directory, after it was verified to be signed by whom the options "
     "name. Of the layer only those objects are fetched that are not there; a module that has not changed costs its "
-    "manifests. What was there is replaced in one step.",
+    "manifests. It must be the module and version that REF names. What was there is replaced in one step.",
     options=(
         Option("--arch", "ARCH", "for which architecture (default: this machine's)", one_of("amd64", "arm64")),
         Option("--store", "DIR", "an object store to share between modules; DIR/objects becomes a link to it"),
         Option("--layout", None, "make DIR an OCI layout of the artifact and all that is said about it"),
         *POLICY_OPTIONS,
+        MODULE_OPTION,
         Option(_DANGER, None, "DANGER: take it from whoever it comes, with nothing verified but digests"),
         Option("--jobs", "N", "how many requests at a time", natural, default=4),
         *REGISTRY_OPTIONS,
@@ -60,7 +61,7 @@ def run(arguments: Arguments) -> int:
     if arguments.layout:
         said = _to_layout(registry, root, reference, arguments)
     else:
-        said = _to_directory(registry, root, arguments.arch or host_arch(), arguments)
+        said = _to_directory(registry, root, reference, arguments.arch or host_arch(), arguments)
     traffic = traffic_of(registry)
     if arguments.json:
         head = {"reference": str(reference.pinned(root.digest)), "digest": root.digest, "verified": verified}
@@ -85,17 +86,24 @@ def _verified(registry: Registry, version: str, arguments: Arguments) -> tuple[D
     import time
 
     from powernode.cli.module.verify import policy_of
+    from powernode.module.expected import Expected
     from powernode.module.signing_stores import RegistryStore
     from powernode.module.verify import verify_reference
 
-    verified = verify_reference(RegistryStore(registry), version, policy_of(arguments), now=int(time.time()))
+    # Name and version are compared when it is pulled, verified or not.
+    policy, anything = policy_of(arguments), Expected()
+    store = RegistryStore(registry)
+    verified = verify_reference(store, version, policy, now=int(time.time()), expected=anything)
     return verified.descriptor, True
 
 
-def _to_directory(registry: Registry, root: Descriptor, arch: str, arguments: Arguments) -> dict[str, str | int | bool]:
+def _to_directory(
+    registry: Registry, root: Descriptor, reference: Reference, arch: str, arguments: Arguments
+) -> dict[str, str | int | bool]:
     from pathlib import Path
 
     from powernode.cli.output import Progress
+    from powernode.module.expected import Expected
     from powernode.module.pull import pull
 
     with Progress("fetching") as progress:
@@ -105,6 +113,7 @@ def _to_directory(registry: Registry, root: Descriptor, arch: str, arguments: Ar
             Path(arguments.operands[1]),
             arch=arch,
             store=Path(arguments.store) if arguments.store else None,
+            expected=Expected.by(reference, name=arguments.module),
             jobs=max(1, arguments.jobs),
             progress=progress.callback(),
         )
@@ -125,12 +134,20 @@ def _to_layout(
     registry: Registry, root: Descriptor, reference: Reference, arguments: Arguments
 ) -> dict[str, str | int | bool]:
     from powernode.cli.output import Progress
+    from powernode.module.expected import Expected
     from powernode.module.pull import pull_layout
     from powernode.oci.layout import Layout
 
     layout = Layout.create(arguments.operands[1])
     with Progress("fetching") as progress:
         fetched = pull_layout(
-            registry, root, layout, name=reference.tag, arch=arguments.arch, progress=progress.callback()
+            registry,
+            root,
+            layout,
+            name=reference.tag,
+            arch=arguments.arch,
+            expected=Expected.by(reference, name=arguments.module),
+            jobs=arguments.jobs,
+            progress=progress.callback(),
         )
     return {"layout": layout.path, "unchanged": fetched == 0, "fetched_blobs": fetched}

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from powernode.base.errors import OperatorError
+from powernode.base.errors import DataError, OperatorError
 from powernode.cli.options import Option
 
 TYPE_CHECKING = False
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from powernode.cli.options import Arguments
+    from powernode.net.http import Url
     from powernode.oci.client import Registry
     from powernode.oci.credentials import Credentials
     from powernode.oci.reference import Reference
@@ -32,17 +33,48 @@ def open_registry(reference: Reference, arguments: Arguments) -> Registry:
     import time
 
     from powernode.net.transport import HttpTransport, tls_context
-    from powernode.oci.client import Registry
+    from powernode.oci.client import Registry, base_url
 
-    transport = HttpTransport(time.monotonic, tls=lambda: tls_context(ca_file=arguments.ca_file))
+    plain_http = True if arguments.plain_http else None
+    transport = HttpTransport(
+        time.monotonic,
+        tls=lambda: tls_context(ca_file=arguments.ca_file),
+        proxy=_proxy(base_url(reference.registry, plain_http=plain_http), os.environ),
+    )
     return Registry(
         transport,
         reference,
         _credentials(reference, arguments, os.environ),
         sleep=time.sleep,
         chance=random.random,
-        plain_http=True if arguments.plain_http else None,
+        plain_http=plain_http,
     )
+
+
+def _proxy(url: Url, environment: Mapping[str, str]) -> Url | None:
+    """What HTTPS_PROXY and NO_PROXY say of the registry, as curl reads them; plain http is for one's own networks."""
+    proxy = environment.get("https_proxy") or environment.get("HTTPS_PROXY")
+    if url.scheme != "https" or not proxy:
+        return None
+    without = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    host = url.host.lower()
+    for each in without.lower().split(","):
+        name = each.strip().rpartition("*")[2].lstrip(".")
+        if each.strip() == "*" or (name and (host == name or host.endswith(f".{name}"))):
+            return None
+    from powernode.net.http import Url
+
+    try:
+        found = Url.parse(proxy if "://" in proxy else f"http://{proxy}")
+    except DataError:
+        found = None
+    if found is None or found.scheme != "http":
+        raise OperatorError(
+            "cli.registry.proxy",
+            "cannot use the proxy that HTTPS_PROXY names",
+            expected="http://HOST:PORT, no password",
+        )
+    return found
 
 
 def _credentials(reference: Reference, arguments: Arguments, environment: Mapping[str, str]) -> Credentials | None:

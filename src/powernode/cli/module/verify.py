@@ -24,13 +24,15 @@ POLICY_OPTIONS = (
 )
 """Who may have signed."""
 
+MODULE_OPTION = Option("--module", "NAME", "which module it must be (default: the last part of the repository)")
+
 COMMAND = Command(
     "module verify",
     ARTIFACT,
     "Checks that a module is signed by whom the options name, and says who did, where the signature is and what "
     "digest it is about. It looks among the referrers, at the fallback tag and at cosign's tag. There is no default: "
     "give public keys, or an identity, its issuer and the authorities to believe.",
-    options=(*POLICY_OPTIONS, *REGISTRY_OPTIONS, Option("--json", None, "one JSON object for machines")),
+    options=(*POLICY_OPTIONS, MODULE_OPTION, *REGISTRY_OPTIONS, Option("--json", None, "one JSON object for machines")),
     example="powernode module verify --key=publisher.pub build/oci\n"
     "powernode module verify --trust-root=ca/trusted_root.json --issuer=https://git.example.org \\\n"
     "    --identity-regexp='https://git.example.org/acme/.*@refs/tags/v.*' registry.example.com/acme/redis:v1.0.0",
@@ -44,11 +46,18 @@ def run(arguments: Arguments) -> int:
 
     from powernode.base.text import clean
     from powernode.cli.module.signing import open_store
+    from powernode.module.expected import Expected
+    from powernode.module.signing_stores import RegistryStore
     from powernode.module.verify import verify_reference
+    from powernode.oci.digests import is_digest
 
     policy = policy_of(arguments)
-    store, version, _ = open_store(arguments.operands[0], arguments)
-    verified = verify_reference(store, version, policy, now=int(time.time()))
+    store, version, where = open_store(arguments.operands[0], arguments)
+    name = arguments.module
+    if name is None and isinstance(store, RegistryStore) and not is_digest(version):
+        name = where.rpartition("/")[2]
+    expected = Expected.of(version, name=name)
+    verified = verify_reference(store, version, policy, now=int(time.time()), expected=expected)
     said = _said(verified)
     if arguments.json:
         import json

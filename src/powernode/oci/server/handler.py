@@ -20,11 +20,12 @@ from contextlib import contextmanager
 from urllib.parse import parse_qs, quote, unquote
 
 from powernode.base.errors import DataError, PowernodeError
-from powernode.oci.digests import digest_of, is_digest
+from powernode.oci.digests import digest_of, hex_of, is_digest
 from powernode.oci.documents import INDEX_TYPES, MANIFEST_TYPES, MAX_DOCUMENT_BYTES, Index, parse_document
 from powernode.oci.reference import is_repository, is_tag
 from powernode.oci.server.access import Everybody
-from powernode.oci.server.messages import Answer, FilePart, RefusedError, error
+from powernode.oci.server.messages import Answer, FilePart, FileParts, RefusedError, error
+from powernode.oci.server.ranges import asked_parts, several
 from powernode.oci.server.storage import InUseError, MissingError, NotAsSeenError, Storage
 from powernode.oci.server.uploads import Uploads, range_of
 
@@ -42,7 +43,6 @@ MAX_PAGE = 1000
 _MAX_TARGET = 4096
 _JSON = ("Content-Type", "application/json")
 _READS = ("GET", "HEAD")
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _ROUTES = (
     (re.compile(r"/v2/(?P<name>.+)/manifests/(?P<reference>[^/]+)"), "manifest"),
     (re.compile(r"/v2/(?P<name>.+)/blobs/uploads/?"), "begin"),
@@ -80,7 +80,7 @@ class Handler:
             answer = error(500, "UNKNOWN", f"the registry failed: {code}").answer
         answer.headers.append(("Docker-Distribution-API-Version", "registry/2.0"))
         if request.method == "HEAD":
-            if isinstance(answer.body, FilePart):
+            if isinstance(answer.body, FilePart | FileParts):
                 answer.body.file.close()
             answer.body = b""
         return answer
@@ -202,13 +202,17 @@ class Handler:
         file = os.fdopen(self._storage.blobs.open(digest), "rb")
         try:
             size = os.fstat(file.fileno()).st_size
-            headers.append(("Content-Type", "application/octet-stream"))
-            part = None
+            parts = []
             if method == "GET" and ask.request.headers.get("if-range") in (None, etag):
-                part = _range(ask.request.headers.get("range"), size)
-            if part is None:
+                parts = asked_parts(ask.request.headers.get("range"), size)
+            if len(parts) > 1:
+                boundary = hex_of(digest)  # nothing holds its own digest
+                headers.append(("Content-Type", f"multipart/byteranges; boundary={boundary}"))
+                return Answer(206, headers=headers, body=several(file, parts, size, boundary))
+            headers.append(("Content-Type", "application/octet-stream"))
+            if not parts:
                 return Answer(200, headers=headers, body=FilePart(file, 0, size), length=size)
-            start, length = part
+            start, length = parts[0]
             headers.append(("Content-Range", f"bytes {start}-{start + length - 1}/{size}"))
             return Answer(206, headers=headers, body=FilePart(file, start, length))
         except BaseException:
@@ -317,24 +321,6 @@ def _condition_holds(request: Incoming, current: str | None) -> bool:
     if match is not None and (current is None or match not in ("*", f'"{current}"')):
         return False
     return not (none_match is not None and current is not None and none_match in ("*", f'"{current}"'))
-
-
-def _range(header: str | None, size: int) -> tuple[int, int] | None:
-    """Start and length; None for the whole: several parts, or what cannot be read, are answered with everything."""
-    found = _RANGE.fullmatch(header.replace(" ", "")) if header else None
-    if found is None or not (found[1] or found[2]):
-        return None
-    if not found[1]:
-        start, end = max(0, size - int(found[2])), size - 1
-    else:
-        start, end = int(found[1]), min(int(found[2]) if found[2] else size - 1, size - 1)
-        if found[2] and int(found[2]) < start:
-            return None
-    if start >= size or end < start:
-        raise error(
-            416, "RANGE_INVALID", "the range is not in the blob", headers=[("Content-Range", f"bytes */{size}")]
-        )
-    return start, end - start + 1
 
 
 def _stored(name: str, digest: str) -> Answer:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET6, socket
 from socketserver import TCPServer
+from ssl import SSLSocket
 
 from powernode.net.http import Headers
 from powernode.oci.server.messages import Answer, FilePart, Incoming, RefusedError, error
@@ -24,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
-    from typing import Protocol
+    from typing import BinaryIO, Protocol
 
     class Handles(Protocol):
         def handle(self, request: Incoming) -> Answer: ...
@@ -42,6 +43,7 @@ MAX_CONNECTIONS = 64
 _CLIENT_S = 60
 _WAIT_S = 5
 _DRAINED = 1 << 16
+_PIECE = 1 << 18
 
 
 class Listener:
@@ -178,13 +180,29 @@ class _Connection(BaseHTTPRequestHandler):
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
-        if isinstance(answer.body, FilePart):
-            with answer.body.file as file:
-                self.wfile.flush()
-                if answer.body.length:
-                    self.connection.sendfile(file, answer.body.start, answer.body.length)
-        elif answer.body:
+        if isinstance(answer.body, bytes):
             self.wfile.write(answer.body)
+            return
+        with answer.body.file as file:
+            for piece in answer.body.pieces:
+                if isinstance(piece, bytes):
+                    self.wfile.write(piece)
+                else:
+                    self._send_part(file, piece)
+
+    def _send_part(self, file: BinaryIO, part: FilePart) -> None:
+        if not isinstance(self.connection, SSLSocket):
+            if part.length:  # none would mean everything
+                self.connection.sendfile(file, part.start, part.length)
+            return
+        file.seek(part.start)
+        left = part.length
+        while left:
+            data = file.read(min(left, _PIECE))
+            if not data:
+                raise ConnectionError("the file is shorter than it was")
+            self.connection.sendall(data)
+            left -= len(data)
 
     def log_message(self, format: str, *args: object) -> None:
         pass

@@ -11,7 +11,7 @@ import json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import BinaryIO, Protocol
 
     from powernode.net.http import Headers
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         def read(self, size: int, /) -> bytes: ...
 
 
-__all__ = ["Answer", "FilePart", "Incoming", "RefusedError", "error"]
+__all__ = ["Answer", "FilePart", "FileParts", "Incoming", "RefusedError", "error"]
 
 
 class Incoming:
@@ -47,6 +47,21 @@ class FilePart:
         self.start = start
         self.length = length
 
+    @property
+    def pieces(self) -> Sequence[bytes | FilePart]:
+        return (self,)
+
+
+class FileParts:
+    """Several parts of one open file, with bytes between them; who sends them closes it."""
+
+    __slots__ = ("file", "length", "pieces")
+
+    def __init__(self, file: BinaryIO, pieces: Sequence[bytes | FilePart]) -> None:
+        self.file = file
+        self.pieces = pieces
+        self.length = sum(len(piece) if isinstance(piece, bytes) else piece.length for piece in pieces)
+
 
 class Answer:
     """`length` is said in the head; the answer to HEAD has one and no body."""
@@ -58,7 +73,7 @@ class Answer:
         status: int,
         *,
         headers: Iterable[tuple[str, str]] = (),
-        body: bytes | FilePart = b"",
+        body: bytes | FilePart | FileParts = b"",
         length: int | None = None,
     ) -> None:
         self.status = status

@@ -44,6 +44,7 @@ class Uploads:
         self._path = path
         self._new_id = new_id
         self._now = now
+        self._hashed: dict[str, _Hashed] = {}
 
     def begin(self, repository: str) -> str:
         """A new, empty upload."""
@@ -68,24 +69,28 @@ class Uploads:
             if start not in (None, size):
                 message = f"the upload has {size} bytes"
                 raise error(416, "BLOB_UPLOAD_INVALID", message, headers=[("Range", range_of(size))])
+            hashed = self._hashed.setdefault(name, _Hashed())
             while piece := body.read(_PIECE):
                 if size + len(piece) > most:
                     raise error(413, "SIZE_INVALID", f"a blob may have at most {most} bytes")
                 view = memoryview(piece)
                 while view:
                     view = view[os.write(fd, view) :]
+                if hashed.size == size:
+                    hashed.update(piece)
                 size += len(piece)
             return size
 
     def finish(self, repository: str, name: str, digest: str, blobs: BlobFolder, marked: Callable[[], None]) -> None:
         """What has come becomes a blob; `marked` is called once its digest is known to be right."""
         with self._locked(repository, name) as fd:
-            hasher, at = hasher_for(digest), 0
-            while piece := os.pread(fd, 1 << 20, at):
-                hasher.update(piece)
-                at += len(piece)
+            hashed = self._hashed.pop(name, None)
+            if hashed is None or hashed.size > os.fstat(fd).st_size:
+                hashed = _Hashed()
+            while piece := os.pread(fd, 1 << 20, hashed.size):  # what came before a restart, or broke off
+                hashed.update(piece)
             try:
-                check_content(hasher, digest)
+                check_content(hashed.hasher, digest)
             except DataError as wrong:
                 self.cancel(repository, name)
                 raise error(400, "DIGEST_INVALID", f"{wrong.message}: {wrong.found}") from wrong
@@ -95,6 +100,7 @@ class Uploads:
 
     def cancel(self, repository: str, name: str) -> None:
         self._data(repository, name)
+        self._hashed.pop(name, None)
         shutil.rmtree(f"{self._path}/{name}", ignore_errors=True)
 
     def _data(self, repository: str, name: str) -> str:
@@ -127,10 +133,23 @@ class Uploads:
                 data = f"{path}/data"
                 touched = os.stat(data if os.path.exists(data) else path).st_mtime
                 if self._now() - touched > EXPIRE_S:
+                    self._hashed.pop(name, None)
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     left += 1
         return left
+
+
+class _Hashed:
+    """The hash of an upload's beginning, kept in memory while it comes so that it need not be read again."""
+
+    def __init__(self) -> None:
+        self.hasher = hasher_for("sha256:")
+        self.size = 0
+
+    def update(self, data: bytes) -> None:
+        self.hasher.update(data)
+        self.size += len(data)
 
 
 def range_of(size: int) -> str:
