@@ -127,8 +127,7 @@ static int32_t take_target(const struct pn_view *view, struct pn_layer_entry *en
     return 0;
 }
 
-static int32_t count_entry(struct pn_layer_names *names, const struct pn_view *view,
-                           const struct pn_layer_entry *entry)
+static int32_t count_entry(struct pn_layer_names *names, const struct pn_view *view, const struct pn_layer_entry *entry)
 {
     names->kept += entry->name_size + entry->target_size;
     for (uint32_t i = 0; i < entry->xattr_count; i++)
