@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`make test`: the checks, then the suite with the library required, then what has two implementations without it.
-
-The second pass runs only the folders whose code behaves differently without the C library.
-"""
+"""`make test`: the checks, then what has a second way without the C library, then everything with the library required."""
 
 from __future__ import annotations
 
