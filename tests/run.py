@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`make test`: the checks, then what has a second way without the C library, then everything with the library required."""
+"""`make test`: the checks, what has a second way without the C library, then everything with the library required."""
 
 from __future__ import annotations
 
