@@ -200,7 +200,7 @@ class Bench:
                 tools.run("skopeo", "copy", "--all", "--preserve-digests", *words, work=self.work, seconds=600)
 
             def new() -> str:
-                return f"{address}/bench/r{next(numbers)}:{TAG}"
+                return f"{address}/bench{next(numbers)}/redis:{TAG}"
 
             def forget() -> None:
                 for folder in (target, copied):
