@@ -15,7 +15,7 @@ from supply import show_supply_chain
 
 if __name__ == "__main__":
     show_digests()
-    show_supply_chain()
     os.chdir(ROOT)
+    show_supply_chain()
     for arch in ("amd64", "arm64"):
         show_machine(arch)
