@@ -153,10 +153,6 @@ def header(what: str) -> None:
     print(f"{what}\n{'':52} {'us':>12} {'peer':>12}  ratio")
 
 
-if __name__ == "__main__":
-    sys.exit("this is the harness; run bench/verity.py or bench/composefs.py")
-
-
 def run_measures(bench: object, names: str) -> None:
     """The methods `measure_NAME` that a comma list names, in its order."""
     for name in names.split(","):
@@ -164,3 +160,7 @@ def run_measures(bench: object, names: str) -> None:
         if measure is None:
             sys.exit(f"no measure is called {name}")
         measure()
+
+
+if __name__ == "__main__":
+    sys.exit("this is the harness; run bench/verity.py or bench/composefs.py")

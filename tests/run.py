@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-_TWICE = ("agent", "archive", "cli", "composefs", "erofs", "image", "module", "native", "verity")
+_TWICE = ("agent", "archive", "cli", "composefs", "erofs", "image", "linux", "module", "native", "verity")
 PURE = (
     *(f"tests/unit/{package}" for package in _TWICE),
     *(f"tests/interop/test_{name}.py" for name in ("composefs_assets", "composefs_trees", "fsverity", "layer_bytes")),
