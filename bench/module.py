@@ -7,11 +7,14 @@ The tree is some 500 MB in 20,000 files of this machine's /usr, chosen by the ha
 another. Every side writes to the same filesystem, at zstd's level 3, with two threads. `pack` starts where
 `powernode module build` does, at a module directory; `encode` adds making that, objects and all. `transfer` moves the
 artifact to and from Debian's docker-registry on this machine, whole commands on both sides, skopeo's in its root.
+Every run writes to new folders, and nothing is removed before the end: for five minutes after, ext4 looks at every
+inode that it has freed before it makes a file, which costs whoever makes many of them several seconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import itertools
 import json
@@ -111,15 +114,17 @@ class Bench:
         print(f"{'':52} {sizes[0] / 1e6:9.1f} MB {sizes[1] / 1e6:9.1f} MB")
 
     def measure_encode(self) -> None:
+        numbers = itertools.count()
+
         def encode_and_pack() -> None:
-            self.write_layer(directory.write(self.work / "again", FACTS, directory.from_tree(self.tree)))
+            again = self.work / f"again{next(numbers)}"
+            self.write_layer(directory.write(again, FACTS, directory.from_tree(self.tree)))
 
         self.report.compare(
             f"encode and pack {self.title}, tar | zstd -T2 -{LEVEL}",
             us=encode_and_pack,
             peer=self.tar_and_zstd,
             runs=self.runs,
-            before=lambda: shutil.rmtree(self.work / "again", ignore_errors=True),
         )
 
     def measure_plain(self) -> None:
@@ -189,10 +194,8 @@ class Bench:
         except UnavailableError as error:
             print(f"transfer: not measured, {error}")
             return
-        folders = [self.work / name for name in ("made", "storage", "pulled", "copied")]
-        for folder in folders:
-            folder.mkdir(exist_ok=True)
-        target, copied = folders[2:]
+        for name in ("made", "storage", "pulled", "copied"):
+            (self.work / name).mkdir()
         layout, numbers = make(self.work / "made", self.tree).folder, itertools.count()
         with registry(tools, self.work / "storage") as address:
 
@@ -202,9 +205,11 @@ class Bench:
             def new() -> str:
                 return f"{address}/bench{next(numbers)}/redis:{TAG}"
 
-            def forget() -> None:
-                for folder in (target, copied):
-                    shutil.rmtree(folder, ignore_errors=True)
+            def target(kind: str) -> str:
+                return str(self.work / kind / str(next(numbers)))
+
+            def pull(option: str) -> str:
+                return powernode("module", "pull", option, UNVERIFIED, there, target("pulled"))
 
             self.report.compare(
                 f"push {self.title}, skopeo copy",
@@ -215,17 +220,15 @@ class Bench:
             there = new()
             powernode("module", "push", str(layout), there)
             for title, option in (("a layout", "--layout"), ("a module directory", "--arch=amd64")):
-                command = [POWERNODE, "module", "pull", option, UNVERIFIED, there, str(target)]
                 self.report.compare(
                     f"pull {self.title} to {title}, skopeo copy",
-                    us=command,
-                    peer=lambda: skopeo("--src-tls-verify=false", f"docker://{there}", f"oci:{copied}:{TAG}"),
+                    us=functools.partial(pull, option),
+                    peer=lambda: skopeo("--src-tls-verify=false", f"docker://{there}", f"oci:{target('copied')}:{TAG}"),
                     runs=min(self.runs, 3),
-                    before=forget,
                 )
-            forget()
-            powernode("module", "pull", "--arch=amd64", UNVERIFIED, there, str(target))
-            again = powernode("module", "pull", "--arch=amd64", UNVERIFIED, "--json", there, str(target))
+            command = ["module", "pull", "--arch=amd64", UNVERIFIED, "--json", there, target("pulled")]
+            powernode(*command)
+            again = powernode(*command)
             self.report.rows.append({"title": "pull of what is there", "said": json.loads(again)})
             print(f"pull of what is there: {again.strip()[:400]}")
 

@@ -5,11 +5,12 @@ Invariants: an object's name never stands for incomplete or wrong content, whate
 that fails leaves no temporary file, and no name of its own before everything was durable; `add_fd` and `add_bytes` may
 be called from several threads at once.
 
-How: every object is written under a temporary name in a directory of the batch, which the living batch keeps locked.
-`commit` then (1) makes all content durable with one syncfs, (2) seals every file where the filesystem can and lets the
-kernel's digest confirm the name, (3) makes the seals durable, (4) renames, (5) makes the names durable. An fsync per
-object would cost a device flush each, which is what makes large stores slow to fill; a small batch does use fsync,
-because syncfs also waits for what everybody else has written.
+How: every object is written in a directory of the batch, which the living batch keeps locked: under the path that it
+will have in the store where its digest is known by then, else under a number. `commit` then (1) makes all content
+durable with one syncfs, (2) seals every file where the filesystem can and lets the kernel's digest confirm the name,
+(3) makes the seals durable, (4) renames, folders as a whole where the store has none of that name, (5) makes the names
+durable. An fsync per object would cost a device flush each, which is what makes large stores slow to fill; a small
+batch does use fsync, because syncfs also waits for what everybody else has written.
 
 Out of scope: removing objects; who needs them.
 
@@ -28,6 +29,7 @@ from collections.abc import Callable
 from powernode.base.errors import InternalError, OperatorError
 from powernode.composefs._object_errors import on_this_machine
 from powernode.composefs._object_files import (
+    make_folder,
     make_locked_folder,
     remove_folder,
     seal_object,
@@ -71,7 +73,6 @@ class Batch:
         self._jobs = max(1, jobs)
         self._progress = progress
         self._pending: dict[bytes, str] = {}
-        self._folders: list[str] = []  # of the batch's directory that hold nothing but what is pending
         self._numbers = itertools.count()
         self._open = True
         self._counting = allocate_lock()
@@ -121,23 +122,13 @@ class Batch:
     def adopt(self) -> None:
         """Take what somebody trusted wrote into the batch's directory, complete and with its path inside the store."""
         with on_this_machine("write to the object store", self._root):
-            for folder in FAN_OUT:
-                path = f"{self._folder}/{folder}"
-                if os.path.isdir(path):
-                    self._adopt_folder(path, folder)
-
-    def _adopt_folder(self, path: str, folder: str) -> None:
-        whole = True
-        with os.scandir(path) as entries:
-            for entry in entries:
-                digest = parse_name(folder, entry.name)
-                if digest is None or digest in self._pending:
-                    whole = False
-                else:
-                    self._pending[digest] = entry.path
-                    self.written += 1
-        if whole:
-            self._folders.append(folder)
+            for folder in self._staged_folders():
+                with os.scandir(f"{self._folder}/{folder}") as entries:
+                    for entry in entries:
+                        digest = parse_name(folder, entry.name)
+                        if digest is not None and digest not in self._pending:
+                            self._pending[digest] = entry.path
+                            self.written += 1
 
     def commit(self) -> None:
         """Make everything durable and visible, in this order; ends the batch."""
@@ -168,9 +159,8 @@ class Batch:
         if digest is not None and self.has(digest):
             self._count(new=False)
             return digest
-        temporary = f"{self._folder}/{next(self._numbers)}"
         with on_this_machine("write to the object store", self._root):
-            copy = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OBJECT_MODE)
+            temporary, copy = self._create(digest)
             try:
                 os.fchmod(copy, OBJECT_MODE)  # whatever the umask
                 fill(copy)
@@ -188,6 +178,20 @@ class Batch:
             else:
                 self._count(new=True)
         return digest
+
+    def _create(self, digest: bytes | None) -> tuple[str, int]:
+        """A new file, with the path that it will have in the store where that is known already."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        if digest is not None:
+            path = f"{self._folder}/{object_path(digest)}"
+            if not os.path.isdir(os.path.dirname(path)):
+                make_folder(os.path.dirname(path))
+            try:
+                return path, os.open(path, flags, OBJECT_MODE)
+            except FileExistsError:
+                pass  # another thread is at the same object; whoever is first names its own
+        path = f"{self._folder}/{next(self._numbers)}"
+        return path, os.open(path, flags, OBJECT_MODE)
 
     def _count(self, *, new: bool) -> None:
         with self._counting:
@@ -224,7 +228,9 @@ class Batch:
         """Give everything its name in the store; returns the folders that changed."""
         # A folder that the store lacks is moved as it is: one rename in place of hundreds, for a new store.
         taken = {
-            folder for folder in self._folders if take_folder(f"{self._folder}/{folder}", f"{self._root}/{folder}")
+            folder
+            for folder in self._whole_folders()
+            if take_folder(f"{self._folder}/{folder}", f"{self._root}/{folder}")
         }
         made = set(taken)
         for done, (digest, temporary) in enumerate(self._pending.items(), 1):
@@ -232,11 +238,22 @@ class Batch:
             folder = path[:2]
             if folder not in made:
                 made.add(folder)
-                os.makedirs(f"{self._root}/{folder}", 0o755, exist_ok=True)
-            if folder not in taken or temporary != f"{self._folder}/{path}":
+                make_folder(f"{self._root}/{folder}")
+            if folder not in taken or not temporary.endswith(path):
                 os.rename(temporary, f"{self._root}/{path}")
             self._tell("name", done)
         return made
+
+    def _staged_folders(self) -> list[str]:
+        return [folder for folder in FAN_OUT if os.path.isdir(f"{self._folder}/{folder}")]
+
+    def _whole_folders(self) -> list[str]:
+        """Those of the batch's directory in which everything is pending, under its name."""
+        staged = dict.fromkeys(self._staged_folders(), 0)
+        for digest, path in self._pending.items():
+            if path.endswith(object_path(digest)):
+                staged[digest.hex()[:2]] += 1
+        return [folder for folder, count in staged.items() if len(os.listdir(f"{self._folder}/{folder}")) == count]
 
     def _sync_content(self, few: bool) -> None:
         if not few:

@@ -22,6 +22,7 @@ _CAUSES = {
     errno.EROFS: ("read-only", "remount the filesystem read-write"),
     errno.ENOENT: ("not-found", "create the store first"),
     errno.ENOTDIR: ("not-found", "a store is a directory"),
+    errno.EISDIR: ("failed", "no batch makes a folder there: look what it is, and remove it"),
     errno.EIO: ("damaged", "the storage failed: look at the kernel log"),
     errno.EMFILE: ("limit", "raise RLIMIT_NOFILE"),
 }

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 from powernode.base.errors import DataError, MachineError
 from powernode.linux import files, fsverity
@@ -52,18 +53,33 @@ def can_seal(folder: str) -> bool:
         os.close(fd)
 
 
+def batch_files(folder: str) -> list[str]:
+    """What is in a batch's directory; a scan stages objects in folders there, and nobody makes any below those."""
+    found: list[str] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                found.extend(f"{entry.path}/{name}" for name in os.listdir(entry.path))
+            else:
+                found.append(entry.path)
+    return found
+
+
 def remove_folder(folder: str) -> int:
     """Remove a batch's directory; returns how many files were still in it."""
-    removed = 0
-    with os.scandir(folder) as entries:
-        for entry in list(entries):
-            if entry.is_dir(follow_symlinks=False):
-                removed += remove_folder(entry.path)
-            else:
-                os.unlink(entry.path)
-                removed += 1
+    left = batch_files(folder)
+    for path in left:
+        os.unlink(path)
+    for name in os.listdir(folder):
+        os.rmdir(f"{folder}/{name}")
     os.rmdir(folder)
-    return removed
+    return len(left)
+
+
+def make_folder(path: str) -> None:
+    """A folder of the fan-out, which another thread or process may be making as well."""
+    with suppress(FileExistsError):
+        os.mkdir(path, 0o755)
 
 
 def take_folder(folder: str, place: str) -> bool:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from powernode.base.errors import MachineError
 from powernode.composefs._object_batch import Progress
 from powernode.composefs._object_errors import on_this_machine
-from powernode.composefs._object_files import abandoned_folders, remove_folder, sync_folder
+from powernode.composefs._object_files import abandoned_folders, batch_files, remove_folder, sync_folder
 from powernode.composefs._object_names import FAN_OUT, digest_of, parse_name
 from powernode.linux import files
 
@@ -95,7 +95,7 @@ def _clean(root: str, dry_run: bool) -> int:
     count = 0
     for folder, lock in abandoned_folders(root):
         try:
-            count += len(os.listdir(folder)) if dry_run else remove_folder(folder)
+            count += len(batch_files(folder)) if dry_run else remove_folder(folder)
         finally:
             os.close(lock)
     return count

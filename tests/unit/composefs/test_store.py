@@ -171,13 +171,14 @@ class TestBatch:
             assert not objects.has(digest)
         assert objects.has(digest)
 
+    @pytest.mark.parametrize("known", [False, True], ids=["found", "known"])
     @pytest.mark.parametrize("count", [1, 4, 5, 300])
-    def test_many(self, objects: ObjectStore, count: int) -> None:
+    def test_many(self, objects: ObjectStore, count: int, known: bool) -> None:
         seen: list[tuple[str, int, int]] = []
         contents = some(count)
         with objects.batch(progress=lambda *event: seen.append(event)) as batch:
             for data in contents:
-                batch.add_bytes(data)
+                batch.add_bytes(data, digest_data(data) if known else None)
         assert files_of(objects) == {object_path(digest_data(data)): data for data in contents}
         assert (batch.written, batch.skipped) == (count, 0)
         assert [event for event in seen if event[0] == "name"] == [("name", n, count) for n in range(1, count + 1)]
@@ -206,6 +207,23 @@ class TestBatch:
         assert files_of(objects) == {object_path(digest_data(data)): data for data in [*contents, b"twice", b"by hand"]}
         assert not [name for name in os.listdir(objects.path) if len(name) != 2]
 
+    def test_known_digests_are_renamed_by_the_folder(
+        self, objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        renamed: list[str] = []
+        rename = os.rename
+
+        def record(old: str, new: str) -> None:
+            renamed.append(new)
+            rename(old, new)
+
+        with objects.batch() as batch:
+            for data in some(600):
+                batch.add_bytes(data, digest_data(data))
+            monkeypatch.setattr(os, "rename", record)
+        assert sorted(renamed) == sorted(f"{objects.path}/{name}" for name in os.listdir(objects.path))
+        assert len(files_of(objects)) == 600
+
     def test_staged_folders_go_with_an_abandoned_batch(self, objects: ObjectStore) -> None:
         batch = objects.batch()
         stage(batch, some(20))
@@ -213,6 +231,25 @@ class TestBatch:
         batch.adopt()
         batch.abandon()
         assert os.listdir(objects.path) == []
+
+    def test_what_a_killed_scan_staged_is_counted_and_removed(self, objects: ObjectStore) -> None:
+        left = Path(objects.path, ".tmp-1-0")
+        (left / "ab").mkdir(parents=True)
+        (left / "cd").mkdir()
+        for name in ("ab/1", "ab/2", "copy-7"):
+            (left / name).touch()
+        assert objects.gc([], dry_run=True).temporary_files == 3
+        assert objects.gc([]).temporary_files == 3
+        assert os.listdir(objects.path) == []
+
+    def test_folders_deeper_than_any_scan_s_are_not_followed(self, objects: ObjectStore) -> None:
+        """However deep they are: they are not ours."""
+        Path(objects.path, ".tmp-1-0", "ab", "cd").mkdir(parents=True)
+        with pytest.raises(MachineError) as caught:
+            objects.gc([])
+        assert caught.value.code == "composefs.store.failed"
+        assert caught.value.hint is not None
+        assert "remove it" in caught.value.hint
 
     def test_an_exception_abandons_everything(self, objects: ObjectStore) -> None:
         def fail() -> None:
@@ -233,7 +270,8 @@ class TestBatch:
             batch.commit()
         batch.abandon()
 
-    def test_threads(self, objects: ObjectStore) -> None:
+    @pytest.mark.parametrize("known", [False, True], ids=["found", "known"])
+    def test_threads(self, objects: ObjectStore, known: bool) -> None:
         contents = some(50)
         start = threading.Barrier(4)
         failures: list[BaseException] = []
@@ -242,7 +280,7 @@ class TestBatch:
             try:
                 start.wait()
                 for data in contents:
-                    batch.add_bytes(data)
+                    batch.add_bytes(data, digest_data(data) if known else None)
             except BaseException as error:
                 failures.append(error)
 
