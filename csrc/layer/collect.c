@@ -99,6 +99,12 @@ struct cursor {
     size_t hashed;
 };
 
+/* For whoever watches from another thread. */
+static void count(struct pn_collector *to, unsigned what, uint64_t more)
+{
+    __atomic_store_n(&to->progress[what], to->progress[what] + more, __ATOMIC_RELAXED);
+}
+
 static void collect_content(struct pn_collector *to, struct pn_job *job, const struct pn_item_plan *item,
                             const struct pn_frame_plan *frame, struct cursor *cursor)
 {
@@ -111,7 +117,7 @@ static void collect_content(struct pn_collector *to, struct pn_job *job, const s
     cursor->hashed += pn_sha256_update_three(&to->archive, &to->content, data, frame->size, &to->blob,
                                              job->out.data + cursor->hashed, job->out.size - cursor->hashed);
     to->checksum = pn_crc64(to->checksum, data, frame->size);
-    to->progress[BYTES] += frame->size;
+    count(to, BYTES, frame->size);
 }
 
 /* Up to the frame that holds the content of `item`; without one, all that are left. */
@@ -160,7 +166,7 @@ int32_t pn_collect(struct pn_collector *to)
         if (item->has_content)
             put_checksum(to, job, item->checksum);
         put_toc_entry(to, job, item, cursor.position);
-        to->progress[FILES]++;
+        count(to, FILES, 1);
     }
     collect_frames(to, job, NULL, &cursor);
     pn_bytes_put(&to->split.text, job->split.data, job->split.size);

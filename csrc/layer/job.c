@@ -9,7 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { THREADS_MAX = 16, JOBS_PER_THREAD = 2 }; /* so that memory is bounded: a job may hold 5 MiB, and as much again */
+/* So that memory is bounded: a job has up to 4 MiB of headers, as much of content, and that again compressed; as
+ * buffers double, 16 MiB. */
+enum { THREADS_MAX = 16, JOBS_PER_THREAD = 2 };
 
 struct pn_crew {
     const struct pn_libzstd *zstd;
@@ -22,7 +24,7 @@ struct pn_crew {
     uint64_t taken;     /* below this, none is ready any more */
     uint64_t released;
     bool over;
-    pthread_mutex_t lock; /* of the numbers above and of every job's state */
+    pthread_mutex_t lock; /* of the numbers above and of every job's `done` */
     pthread_cond_t ready;
     pthread_cond_t done;
     pthread_t threads[THREADS_MAX];
@@ -95,7 +97,6 @@ static struct pn_job *take(struct pn_crew *crew)
     if (crew->taken == crew->submitted)
         return NULL;
     struct pn_job *job = &crew->jobs[crew->taken++ % crew->count];
-    job->state = PN_JOB_TAKEN;
     return job;
 }
 
@@ -105,7 +106,7 @@ static void do_one(struct pn_crew *crew, ZSTD_CCtx *context, struct pn_job *job)
     pthread_mutex_unlock(&crew->lock);
     work(crew, context, job);
     pthread_mutex_lock(&crew->lock);
-    job->state = PN_JOB_DONE;
+    job->done = true;
     pthread_cond_signal(&crew->done); /* only the caller waits for it */
 }
 
@@ -197,7 +198,6 @@ struct pn_job *pn_crew_next(struct pn_crew *crew)
 void pn_crew_submit(struct pn_crew *crew)
 {
     pthread_mutex_lock(&crew->lock);
-    pn_crew_next(crew)->state = PN_JOB_READY;
     crew->submitted++;
     pthread_cond_signal(&crew->ready);
     pthread_mutex_unlock(&crew->lock);
@@ -207,7 +207,7 @@ struct pn_job *pn_crew_finished(struct pn_crew *crew)
 {
     struct pn_job *oldest = &crew->jobs[crew->released % crew->count];
     pthread_mutex_lock(&crew->lock);
-    while (oldest->state != PN_JOB_DONE) {
+    while (!oldest->done) {
         struct pn_job *job = take(crew); /* rather than wait */
         if (job)
             do_one(crew, crew->context, job);
@@ -223,7 +223,7 @@ void pn_crew_release(struct pn_crew *crew)
     struct pn_job *job = &crew->jobs[crew->released % crew->count];
     job->in.size = job->frames.size = job->fills.size = job->items.size = 0;
     job->toc.size = job->split.size = job->out.size = 0;
-    job->state = PN_JOB_FREE;
+    job->done = false;
     crew->released++;
 }
 

@@ -41,8 +41,6 @@ struct pn_item_plan {
     bool last;
 };
 
-enum pn_job_state { PN_JOB_FREE, PN_JOB_READY, PN_JOB_TAKEN, PN_JOB_DONE };
-
 struct pn_job {
     struct pn_bytes in;     /* of the archive */
     struct pn_bytes frames; /* struct pn_frame_plan */
@@ -53,14 +51,14 @@ struct pn_job {
     struct pn_bytes out; /* the frames, one behind the other */
     int32_t error;
     size_t error_fill; /* that it is about, or SIZE_MAX */
-    enum pn_job_state state;
+    bool done;
 };
 
 #define PN_JOB_COUNT(list, type) ((list).size / sizeof(type))
 #define PN_JOB_AT(list, type, index) ((type *)(void *)(list).data + (index))
 
 struct pn_crew;
-/* `threads` in all, the caller among them. -ENOMEM, or what libzstd says to the level. */
+/* `threads` in all, the caller among them. -ENOMEM, or -ENOSYS without libzstd. */
 int32_t pn_crew_new(int objects, int level, unsigned threads, struct pn_crew **crew);
 void pn_crew_free(struct pn_crew *crew);
 

@@ -159,7 +159,7 @@ int32_t pn_layer_write(const uint8_t *image, uint64_t size, int32_t objects, int
     uint64_t unwatched[3] = {0};
     struct pack *pack = calloc(1, sizeof(*pack));
     if (!pack)
-        return -ENOMEM;
+        return pn_refuse(failure, -ENOMEM, 0, "module.layer.memory", "not enough memory to write a layer");
     pack->to.failure = failure;
     pack->to.out = out;
     pack->to.progress = progress ? progress : unwatched;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "text.h"
-
-static const char hex_digits[] = "0123456789abcdef";
+#include "../composefs/hex.h"
 
 /* The character at `text`, and how many bytes it has; 0 where there is none. */
 static unsigned decode(const uint8_t *text, size_t size, uint32_t *character)
@@ -38,8 +37,8 @@ bool pn_text_is_utf8(const uint8_t *text, size_t size)
 static void escape(struct pn_bytes *out, uint32_t unit)
 {
     uint8_t text[6] = {'\\', 'u'};
-    for (unsigned i = 0; i < 4; i++)
-        text[2 + i] = (uint8_t)hex_digits[unit >> (12 - 4 * i) & 15];
+    const uint8_t bytes[2] = {(uint8_t)(unit >> 8), (uint8_t)unit};
+    pn_hex_encode(text + 2, bytes, 2);
     pn_bytes_put(out, text, sizeof(text));
 }
 
@@ -101,13 +100,11 @@ void pn_text_base64(struct pn_bytes *out, const uint8_t *data, size_t size)
     }
 }
 
-void pn_text_hex(struct pn_bytes *out, const uint8_t *data, size_t size)
+void pn_text_hex(struct pn_bytes *out, const uint8_t *data, uint32_t size)
 {
-    uint8_t *to = size > SIZE_MAX / 2 ? NULL : pn_bytes_add(out, 2 * size);
-    for (size_t i = 0; to && i < size; i++) {
-        to[2 * i] = (uint8_t)hex_digits[data[i] >> 4];
-        to[2 * i + 1] = (uint8_t)hex_digits[data[i] & 15];
-    }
+    uint8_t *to = pn_bytes_add(out, 2 * (size_t)size);
+    if (to)
+        pn_hex_encode(to, data, size);
 }
 
 static void put_padded(struct pn_bytes *out, uint32_t value, unsigned width, char behind)

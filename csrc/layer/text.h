@@ -13,7 +13,7 @@ bool pn_text_is_utf8(const uint8_t *text, size_t size);
 /* With its quotes; `text` is UTF-8. */
 void pn_text_json(struct pn_bytes *out, const uint8_t *text, size_t size);
 void pn_text_base64(struct pn_bytes *out, const uint8_t *data, size_t size);
-void pn_text_hex(struct pn_bytes *out, const uint8_t *data, size_t size);
+void pn_text_hex(struct pn_bytes *out, const uint8_t *data, uint32_t size);
 /* "1970-01-01T00:00:00Z"; for the years 1 to 9999. */
 void pn_text_time(struct pn_bytes *out, int64_t seconds);
 

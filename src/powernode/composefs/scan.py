@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from powernode.native.results import Failure
 
 _IMAGE, _DUMP = 0, 1
-_POLL_S = 0.1
 
 
 def image_of(
@@ -107,7 +106,9 @@ def _call(
         if progress is None:
             status = library.call("pn_composefs_from_directory", *arguments)
         else:
-            status = _watched(library, arguments, counters, progress)
+            from powernode.native.watched import call_watched
+
+            status = call_watched(library, "pn_composefs_from_directory", arguments, counters, progress)
         if status < 0:
             raise _refusal(status, failure)
         return bytes(result.view())
@@ -129,25 +130,3 @@ def _refusal(status: int, failure: Failure) -> Exception:
     if failure.code == "composefs.memory":
         return MachineError(failure.code, "there is not enough memory for this tree", found=failure.message)
     return DataError(failure.code, failure.message)
-
-
-def _watched(library: Library, arguments: tuple[int | bytearray, ...], counters: bytearray, progress: Progress) -> int:
-    """The call in a thread of its own, so that this one can report and be interrupted."""
-    from contextlib import suppress
-    from struct import unpack_from
-    from threading import Thread
-
-    status: list[int] = []
-    worker = Thread(target=lambda: status.append(library.call("pn_composefs_from_directory", *arguments)))
-    worker.start()
-    try:
-        while worker.is_alive():
-            worker.join(_POLL_S)
-            progress(*unpack_from("QQ", counters))
-    except BaseException:
-        counters[16] = 1  # asks the threads to stop
-        while worker.is_alive():  # the directory and their memory must not go before they do, however often it is asked
-            with suppress(KeyboardInterrupt):
-                worker.join()
-        raise
-    return status[0]

@@ -9,9 +9,7 @@ from __future__ import annotations
 import io
 import os
 import struct
-from contextlib import suppress
 from pathlib import Path
-from threading import Thread
 from typing import BinaryIO
 
 from powernode.archive.chunked.entry import Entry
@@ -22,13 +20,18 @@ from powernode.composefs import image as images
 from powernode.composefs.store import object_path
 from powernode.module._layer_tree import MIN_VERSION, composefs_digest, entries_of
 from powernode.native.results import Failure
+from powernode.native.watched import call_watched
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from powernode.native import Library
 
+_HINTS = {
+    "module.layer.memory": "leave more memory free, or use fewer threads",
+    "module.layer.write": "free some space, or write elsewhere",
+    "archive.zstd.missing": "install libzstd1",
+}
 _LAYER = struct.Struct("8Q32s32s32s32s")  # struct pn_layer
-_POLL_S = 0.1
 
 
 def write_plainly(image: bytes, objects: Path, out: int, level: int, progress: Progress | None) -> Written:
@@ -41,11 +44,21 @@ def write_plainly(image: bytes, objects: Path, out: int, level: int, progress: P
             return io.BytesIO(entry.content)
         assert entry.verity is not None
         try:
-            return open(objects / object_path(entry.verity), "rb")
+            return _Object(objects / object_path(entry.verity))
         except OSError as error:
             raise _unreadable(str(error)) from error
 
     return write(entries, open_content, out, level=level, progress=progress)
+
+
+class _Object(io.FileIO):
+    """A file whose failures are told as the module's, as the library tells them."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        try:
+            return super().read(size)
+        except OSError as error:
+            raise _unreadable(str(error)) from error
 
 
 def write_by(
@@ -64,32 +77,12 @@ def write_by(
         if progress is None:
             status = library.call("pn_layer_write", *arguments)
         else:
-            status = _watched(library, arguments, counters, progress)
+            status = call_watched(library, "pn_layer_write", arguments, counters, progress)
     finally:
         os.close(store)
     if status < 0:
         raise _refusal(status, failure)
     return _written(layer)
-
-
-def _watched(
-    library: Library, arguments: tuple[int | bytes | bytearray, ...], counters: bytearray, progress: Progress
-) -> int:
-    """The call in a thread of its own, so that this one can report and be interrupted."""
-    status: list[int] = []
-    worker = Thread(target=lambda: status.append(library.call("pn_layer_write", *arguments)))
-    worker.start()
-    try:
-        while worker.is_alive():
-            worker.join(_POLL_S)
-            progress(*struct.unpack_from("QQ", counters))
-    except BaseException:
-        counters[16] = 1  # asks it to stop
-        while worker.is_alive():  # its memory must not go before it does, however often that is asked for
-            with suppress(KeyboardInterrupt):
-                worker.join()
-        raise
-    return status[0]
 
 
 def _written(layer: bytearray) -> Written:
@@ -109,8 +102,8 @@ def _written(layer: bytearray) -> Written:
 
 def _refusal(status: int, failure: Failure) -> Exception:
     """What cannot be read, written or held in memory is this machine's trouble; what no layer can hold is data's."""
-    if failure.code in ("module.layer.memory", "module.layer.write", "archive.zstd.missing"):
-        return MachineError(failure.code, failure.message)
+    if failure.code in _HINTS:
+        return MachineError(failure.code, failure.message, hint=_HINTS[failure.code])
     if failure.code == "module.layer.object":
         return _unreadable(failure.message)
     return failure.error(status, "byte", "image")
