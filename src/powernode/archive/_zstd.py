@@ -12,8 +12,8 @@ has digests of its own. The bytes of a frame depend on the content, the level an
 
 from __future__ import annotations
 
+import errno
 import io
-import os
 import struct
 
 from powernode import native
@@ -59,10 +59,14 @@ class Decompressed:
 
     def __init__(self, source: Readable) -> None:
         library = native.library()
-        self._reader: Readable = _Package(source) if library is None else _Native(library, source)
+        self._reader = _Package(source) if library is None else _Native(library, source)
 
     def read(self, size: int, /) -> bytes:
         return self._reader.read(size)
+
+    def restart(self, source: Readable) -> None:
+        """Go on with the frames of another source, after the end of the one before."""
+        self._reader.restart(source)
 
 
 class _Native:
@@ -76,18 +80,18 @@ class _Native:
         self._handle = 0
         handle = bytearray(8)
         result = library.call("pn_zstd_decoder_new", _WINDOW_LOG_MAX, handle)
+        if result == -errno.ENOSYS:
+            raise MachineError("archive.zstd.missing", "there is no libzstd.so.1 here", hint="install libzstd1")
         if result < 0:
-            raise MachineError(
-                "archive.zstd.missing",
-                "there is no libzstd.so.1 here",
-                found=os.strerror(-result),
-                hint="install libzstd1",
-            )
+            raise _no_memory()
         self._handle = struct.unpack("Q", handle)[0]
 
     def __del__(self) -> None:
         if self._handle:
             self._library.call("pn_zstd_decoder_free", self._handle)
+
+    def restart(self, source: Readable) -> None:
+        self._source, self._input, self._used = source, b"", 0
 
     def read(self, size: int, /) -> bytes:
         out = bytearray(min(size, 4 * _CHUNK))
@@ -101,8 +105,10 @@ class _Native:
             result = self._library.call(
                 "pn_zstd_decoder_run", self._handle, rest or b"\0", len(rest), out, len(out), counts
             )
+            if result == -errno.ENOMEM:
+                raise _no_memory()
             if result < 0:
-                raise _corrupt(os.strerror(-result))
+                raise _corrupt("it is no zstd, was damaged, or asks for a window above 128 MiB")
             taken, made = struct.unpack("QQ", counts)
             self._inside = result == 1
             self._full = self._inside and made == len(out)
@@ -118,8 +124,11 @@ class _Package:
     def __init__(self, source: Readable) -> None:
         package = _package()
         self._error: type[Exception] = package.ZstdError
-        engine = package.ZstdDecompressor(max_window_size=1 << _WINDOW_LOG_MAX)
-        self._reader = engine.stream_reader(_Source(source), read_size=_CHUNK, read_across_frames=True)
+        self._engine = package.ZstdDecompressor(max_window_size=1 << _WINDOW_LOG_MAX)
+        self.restart(source)
+
+    def restart(self, source: Readable) -> None:
+        self._reader = self._engine.stream_reader(_Source(source), read_size=_CHUNK, read_across_frames=True)
 
     def read(self, size: int, /) -> bytes:
         try:
@@ -136,7 +145,15 @@ class _Source:
 
 
 def _corrupt(cause: str) -> DataError:
-    return DataError("archive.zstd.corrupt", f"the data cannot be decompressed: {cause}")
+    return DataError("archive.zstd.corrupt", "the data cannot be decompressed", found=cause, hint="fetch it again")
+
+
+def _no_memory() -> MachineError:
+    return MachineError(
+        "archive.zstd.memory",
+        "there is not enough memory to decompress the data",
+        hint="free some: the data says how large a window it needs, of at most 128 MiB",
+    )
 
 
 def _package() -> ModuleType:

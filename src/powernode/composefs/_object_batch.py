@@ -107,12 +107,22 @@ class Batch:
         An object that is there already is skipped. Where the kernel does not measure the copy, `digest_fd` does, unless
         `recompute` is false: that is for callers who have just computed `digest` from the same open file.
         """
-        return self._add(lambda copy: files.copy(fd, copy), digest, recompute)
+
+        def copy(file: int) -> None:
+            files.copy(fd, file)
+
+        return self._add(copy, digest, recompute)
 
     def add_bytes(self, data: bytes, digest: bytes | None = None, *, recompute: bool = True) -> bytes:
         """Add `data`; otherwise as `add_fd`."""
+        return self._add(lambda file: files.write_all(file, data), digest, recompute)
 
-        return self._add(lambda copy: files.write_all(copy, data), digest, recompute)
+    def add_written(self, write: Callable[[int], bytes], digest: bytes | None = None) -> bytes:
+        """Add what `write` writes to the descriptor that it is given; it answers with the digest of that.
+
+        `digest` is what it will be, where that is known. What `write` raises is passed on, and nothing is kept.
+        """
+        return self._add(write, digest, False)
 
     @property
     def places(self) -> tuple[int, int]:
@@ -153,7 +163,7 @@ class Batch:
             os.close(self._folder_fd)
             os.close(self._root_fd)
 
-    def _add(self, fill: Callable[[int], object], digest: bytes | None, recompute: bool) -> bytes:
+    def _add(self, fill: Callable[[int], bytes | None], digest: bytes | None, recompute: bool) -> bytes:
         if not self._open:
             raise InternalError("composefs.store.batch-over", "the batch is over already")
         if digest is not None and self.has(digest):
@@ -161,9 +171,10 @@ class Batch:
             return digest
         with on_this_machine("write to the object store", self._root):
             temporary, copy = self._create(digest)
+            unknown = digest is None
             try:
                 os.fchmod(copy, OBJECT_MODE)  # whatever the umask
-                fill(copy)
+                digest = fill(copy) or digest
                 if digest is None or (recompute and not self._seal):
                     digest = self._computed(copy, digest)
             except BaseException:
@@ -171,8 +182,9 @@ class Batch:
                 raise
             finally:
                 os.close(copy)
-            # Two threads may have written the same object; the first one to get here keeps its file.
-            if self.has(digest) or self._pending.setdefault(digest, temporary) != temporary:
+            # Two threads may have written the same object; the first one to get here keeps its file. If another batch
+            # has just given it its name, that is given once more.
+            if (unknown and self.has(digest)) or self._pending.setdefault(digest, temporary) != temporary:
                 os.unlink(temporary)
                 self._count(new=False)
             else:

@@ -2,21 +2,17 @@
 """Contents of a layer into an object store: the few that are missing, by ranges, or all of them from a stream.
 
 Invariants: contents come from strangers: no more is decompressed than the table of contents says, of a long range a
-piece is in memory at a time, files above 16 MiB go through a file in the batch's own folder, where they will stay, and
-every object is compared with its fs-verity digest before the batch may name it.
+piece is in memory at a time, files above 16 MiB are written as they come, and every object is compared with its
+fs-verity digest before the batch may name it.
 
     fetch_missing(missing(toc, store), read_range, batch)
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import BinaryIO
 
 from powernode import verity
 from powernode.archive._zstd import Decompressed
@@ -24,7 +20,7 @@ from powernode.archive.ar import Readable
 from powernode.archive.chunked import stream
 from powernode.archive.chunked.entry import INLINE_MAX_BYTES, Entry, Kind, Limits, TocEntry
 from powernode.archive.chunked.toc import Toc
-from powernode.base.errors import DataError, MachineError
+from powernode.base.errors import DataError
 from powernode.composefs.store import Batch, ObjectStore
 from powernode.composefs.tree import Directory
 from powernode.module._layer_tree import tree_of
@@ -80,13 +76,15 @@ def _is_near(files: list[TocEntry], entry: TocEntry) -> bool:
 
 def fetch_missing(ranges: Sequence[Range], read_range: ReadRange, batch: Batch) -> int:
     """Reads the ranges and adds every object to the batch; returns how many bytes of the blob were read."""
+    content = Decompressed(io.BytesIO())  # one for all: making it costs as much as a small file
     for part in ranges:
         source = Stream(read_range, part.start, part.length)
         at = part.start
         for entry in part.files:
             _skip(source, entry.offset - at)
             frames = _Window(source, entry.end_offset - entry.offset)
-            _add_object(Decompressed(frames), entry, batch)
+            content.restart(frames)
+            _add_object(content, entry, batch)
             _skip(frames, frames.left)
             at = entry.end_offset
     return sum(part.length for part in ranges)
@@ -122,29 +120,30 @@ def _with_parents(entries: dict[bytes, Entry]) -> list[Entry]:
 def _stored(entry: Entry, content: Readable, batch: Batch | None) -> Entry:
     if entry.size <= INLINE_MAX_BYTES:
         return replace(entry, content=exactly(content, entry.size) or None)
-    return replace(entry, verity=_keep(content, entry.size, batch, lambda digest: None))
+    if batch is None:
+        digest = _copied(content, entry.size, lambda data: None)
+    elif entry.size <= _IN_MEMORY_BYTES:
+        data = exactly(content, entry.size)
+        digest = batch.add_bytes(data, verity.digest_buffer(data).value, recompute=False)
+    else:
+        digest = batch.add_written(lambda file: _written(content, entry.size, file))
+    return replace(entry, verity=digest)
 
 
 def _add_object(content: Readable, entry: TocEntry, batch: Batch) -> None:
-    _keep(content, entry.size, batch, lambda digest: _check_object(content, digest, entry))
-
-
-def _keep(content: Readable, size: int, batch: Batch | None, check: Callable[[bytes], None]) -> bytes:
-    """Adds the content to the batch, if there is one, unless `check` refuses its digest; returns that."""
-    if batch is None:
-        digest = _hashed(content, size, lambda data: None)
-        check(digest)
-    elif size <= _IN_MEMORY_BYTES:
-        data = exactly(content, size)
+    if entry.size <= _IN_MEMORY_BYTES:
+        data = exactly(content, entry.size)
         digest = verity.digest_buffer(data).value
-        check(digest)
+        _check_object(content, digest, entry)
         batch.add_bytes(data, digest, recompute=False)
-    else:
-        with _spool(batch, size) as file:
-            digest = _hashed(content, size, lambda data: _write(file, data))
-            check(digest)
-            batch.add_fd(file.fileno(), digest, recompute=False)
-    return digest
+        return
+
+    def write(file: int) -> bytes:
+        digest = _written(content, entry.size, file)
+        _check_object(content, digest, entry)
+        return digest
+
+    batch.add_written(write, entry.verity)
 
 
 def _check_object(rest: Readable, digest: bytes, entry: TocEntry) -> None:
@@ -165,25 +164,13 @@ def _check_object(rest: Readable, digest: bytes, entry: TocEntry) -> None:
         )
 
 
-@contextmanager
-def _spool(batch: Batch, size: int) -> Iterator[BinaryIO]:
-    """A file that has no name any more, beside where its content will be: not in memory, as /tmp is on a node."""
-    _, folder = batch.places
-    about = os.fstatvfs(folder)
-    free = about.f_bavail * about.f_frsize
-    if free < size:
-        raise _no_space(f"{size} bytes", f"{free} bytes")
-    name = f"spool-{threading.get_ident()}"
-    try:
-        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
-        os.unlink(name, dir_fd=folder)
-    except OSError as error:
-        raise _cannot_write(error) from error
-    with open(fd, "r+b", buffering=0) as file:
-        yield file
+def _written(content: Readable, size: int, file: int) -> bytes:
+    with open(file, "wb", closefd=False) as out:
+        return _copied(content, size, out.write)
 
 
-def _hashed(content: Readable, size: int, keep: Callable[[bytes], None]) -> bytes:
+def _copied(content: Readable, size: int, keep: Callable[[bytes], object]) -> bytes:
+    """The digest of content that is passed on piece by piece."""
     hasher = verity.Hasher()
     left = size
     while left:
@@ -194,32 +181,6 @@ def _hashed(content: Readable, size: int, keep: Callable[[bytes], None]) -> byte
         keep(data)
         left -= len(data)
     return hasher.digest().value
-
-
-def _write(file: BinaryIO, data: bytes) -> None:
-    view = memoryview(data)
-    try:
-        while view:
-            view = view[file.write(view) :]
-    except OSError as error:
-        raise _cannot_write(error) from error
-
-
-def _cannot_write(error: OSError) -> MachineError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return _no_space(None, os.strerror(error.errno))
-    found = os.strerror(error.errno or 0)
-    return MachineError("module.layer.spool", "cannot write beside the object store", found=found)
-
-
-def _no_space(expected: str | None, found: str) -> MachineError:
-    return MachineError(
-        "module.layer.no-space",
-        "there is too little space in the object store for a file of the layer",
-        expected=expected,
-        found=found,
-        hint="free some space; nothing was stored",
-    )
 
 
 class Stream:

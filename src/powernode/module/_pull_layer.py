@@ -11,20 +11,22 @@ digest before it is used.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
 from powernode import verity
-from powernode.base.errors import DataError, PowernodeError
+from powernode.base.errors import DataError, MachineError, PowernodeError
 from powernode.composefs import image as images
 from powernode.composefs.store import ObjectStore, object_path
 from powernode.module import directory as modules
 from powernode.module import layer as layers
 from powernode.module.artifact import Described
+from powernode.oci.blobs import on_this_machine
 from powernode.oci.client import Registry
 
 __all__ = ["Fetching", "Progress"]
@@ -66,9 +68,10 @@ class Fetching:
         wanted = list(images.objects(image))
         self.objects = len(wanted)
         _reuse(store, old, store.missing(wanted))
-        self.fetched = len(store.missing(wanted))
         ranges = layers.missing(toc, store)
-        if self.fetched:
+        self.fetched = sum(len(part.files) for part in ranges)
+        if ranges:
+            _require_space(store, ranges)
             if not self._spool.exists() and sum(part.length for part in ranges) > self._layer.size * _WHOLE_FROM:
                 self._fetch_whole()
             self._fetch(ranges, store)
@@ -84,12 +87,15 @@ class Fetching:
         return layers.read_toc(self._read, self._layer.annotations, blob_size=self._layer.size)
 
     def _fetch(self, ranges: Sequence[layers.Range], store: ObjectStore) -> None:
+        def fetch(part: layers.Range) -> None:
+            layers.fetch_missing([part], self._read, batch)
+            self.count(0, files=len(part.files))
+
         with store.batch() as batch, ThreadPoolExecutor(self._jobs) as pool:
-            running = [pool.submit(layers.fetch_missing, [part], self._read, batch) for part in ranges]
+            running = [pool.submit(fetch, part) for part in ranges]
             try:
-                for part, each in zip(ranges, running, strict=True):
+                for each in as_completed(running):
                     each.result()
-                    self.count(0, files=len(part.files))
             finally:
                 for each in running:
                     each.cancel()
@@ -104,9 +110,10 @@ class Fetching:
         return data
 
     def _fetch_whole(self) -> None:
-        with self._spool.with_suffix(".part").open("xb") as sink:
-            self._registry.fetch_blob(self._layer, _Counted(sink.write, self.count))
-        self._spool.with_suffix(".part").rename(self._spool)
+        part = self._spool.with_suffix(".part")
+        with on_this_machine("write", str(part)), part.open("xb") as sink:
+            self._registry.fetch_blob(self._layer, _Counted(to=sink.write, count=self.count))
+            part.rename(self._spool)
 
     def count(self, size: int, *, files: int = 0) -> None:
         with self._lock:
@@ -116,7 +123,7 @@ class Fetching:
                 self._progress(self._done, self.layer_bytes)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Counted:
     to: Callable[[bytes], object]
     count: Callable[[int], None]
@@ -124,6 +131,20 @@ class _Counted:
     def write(self, data: bytes, /) -> None:
         self.to(data)
         self.count(len(data))
+
+
+def _require_space(store: ObjectStore, ranges: Sequence[layers.Range]) -> None:
+    """Rather than find out at the end of a long transfer."""
+    about = os.statvfs(store.path)
+    needed, free = sum(file.size for part in ranges for file in part.files), about.f_bavail * about.f_frsize
+    if needed > free:
+        raise MachineError(
+            "module.pull.no-space",
+            f"there is too little space for the module's objects in {store.path}",
+            expected=f"{needed} bytes",
+            found=f"{free} bytes",
+            hint="free some space; nothing was fetched",
+        )
 
 
 def _reuse(store: ObjectStore, old: Path, wanted: Sequence[bytes]) -> None:
