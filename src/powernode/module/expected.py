@@ -4,10 +4,11 @@
 Whoever may move tags in a repository, or answers in its place, can hand out another module of the same publisher, or an
 old version of the right one, and the signature is good. So the last part of a repository is the module's name, unless
 somebody says the name, and a tag that is a version (`v1.2.3`, or `v1.2.3-amd64` for one architecture) is the module's
-version. A digest promises itself, and other tags (`latest`, `stable`) promise no version.
+version. A digest promises itself, and other tags (`latest`, `stable`) promise no version. Where a name or a version is
+promised, a module is: an SBOM or an image of the same publisher is signed as well, and has neither.
 
     expected = Expected.by(Reference.parse("registry.example.com/acme/redis:v1.2.3"))
-    expected.check("redis", "1.2.3", code="module.pull")       # DataError module.pull.other-version, .other-module
+    expected.check("redis", "1.2.3", code="module.pull")       # DataError module.pull.other-…
 """
 
 from __future__ import annotations
@@ -66,18 +67,32 @@ class Expected:
             )
 
     def check_document(self, document: Manifest | Index, *, code: str) -> None:
-        """By what the artifact says of itself; what is no module promises nothing."""
+        """By what the artifact says of itself; what is no module can only be had by its digest or by any other tag."""
         if document.artifact_type == ARTIFACT_TYPE:
             said = document.annotations
             self.check(said.get(TITLE, ""), said.get(VERSION, ""), code=code)
+        elif self.name is not None or (self.tag is not None and _is_version(self.tag)):
+            raise DataError(
+                f"{code}.no-module",
+                "this is no module",
+                expected=ARTIFACT_TYPE,
+                found=(document.artifact_type or document.media_type)[:150],
+                hint="to use what is there all the same, name its digest",
+            )
+
+
+def _is_version(tag: str) -> bool:
+    try:
+        Version.parse(tag.removeprefix("v").replace("_", "+", 1))
+    except DataError:
+        return False
+    return True
 
 
 def _promises_another(tag: str, version: str) -> bool:
-    said = tag.removeprefix("v")
-    try:
-        Version.parse(said.replace("_", "+", 1))
-    except DataError:
+    if not _is_version(tag):
         return False
+    said = tag.removeprefix("v")
     # `module build` writes _ for the + before a build's name, which no tag can have.
     names = (version.replace("+", "_"), version.partition("+")[0])
     return not any(said in (each, *(f"{each}-{arch}" for arch in ARCHITECTURES)) for each in names)

@@ -30,6 +30,7 @@ from powernode.oci.documents import EMPTY, EMPTY_CONFIG, IMAGE_CONFIG, Descripto
 from powernode.signing import artifact
 from powernode.signing.artifact import Evidence, Signed, Signer
 from powernode.trust.artifact import MAX_FOUND
+from powernode.wire import intoto
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -150,7 +151,15 @@ def _append(target: Target, subject: Descriptor, signed: Signed, evidence: Evide
     tag = fallback_tag(subject.digest, ".sig")
     there = target.find(tag)
     document = read_document(target, there) if there is not None else None
-    layers = document.layers if isinstance(document, Manifest) else ()
+    if isinstance(document, Index):
+        raise DataError(
+            "module.sign.tag",
+            f"{tag} is there, and is no image of signatures",
+            expected="a manifest",
+            found=document.media_type,
+            hint="remove the tag, or sign without --cosign-tag",
+        )
+    layers = document.layers if document is not None else ()
     layer = target.put(signed.content, artifact.SIMPLE_TYPE)
     layer = layer.with_annotations(artifact.layer_annotations(signed, evidence))
     if layer in layers:
@@ -180,7 +189,7 @@ def _documents(target: Target, subject: Descriptor) -> Iterator[tuple[Descriptor
     seen = set()
     for referrer, _ in listed(target, subject.digest):
         kind = referrer.artifact_type
-        if (kind in PREDICATES or kind == artifact.IN_TOTO_TYPE) and referrer.digest not in seen:
+        if (kind in PREDICATES or kind == intoto.PAYLOAD_TYPE) and referrer.digest not in seen:
             seen.add(referrer.digest)
             manifest = read_document(target, referrer)
             if isinstance(manifest, Manifest) and len(manifest.layers) == 1:

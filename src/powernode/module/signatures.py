@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from powernode.base.errors import DataError
+from powernode.oci import protocol
 from powernode.oci.documents import (
     EMPTY_CONFIG,
     IMAGE_CONFIG,
@@ -33,14 +34,11 @@ from powernode.oci.documents import (
     parse_document,
 )
 from powernode.trust.artifact import MAX_FOUND, Found
+from powernode.wire import intoto
 
-__all__ = ["COSIGN_SIGNATURE", "Gathered", "Source", "fallback_tag", "gather", "listed", "read_document"]
-
-COSIGN_SIGNATURE = "application/vnd.dev.cosign.artifact.sig.v1+json"
-"""What cosign 2 calls a signature that it keeps as a referrer."""
+__all__ = ["Gathered", "Source", "fallback_tag", "gather", "listed", "read_document"]
 
 _KINDS = ("application/vnd.dev.sigstore.bundle", "application/vnd.dev.cosign.", "application/vnd.dsse.envelope.")
-_IN_TOTO = "application/vnd.in-toto+json"
 # Writers of the fallback tag that are older than `artifactType` put the type of the configuration in its place.
 _UNSAID = (None, "", EMPTY_CONFIG, IMAGE_CONFIG)
 
@@ -75,7 +73,7 @@ class Gathered:
 
 def fallback_tag(digest: str, suffix: str = "") -> str:
     """The tag for what is about `digest` in a registry that lists no referrers; cosign's with its suffix."""
-    return f"{digest.replace(':', '-', 1)}{suffix}"
+    return f"{protocol.fallback_tag(digest)}{suffix}"
 
 
 def read_document(source: Source, descriptor: Descriptor) -> Manifest | Index:
@@ -122,7 +120,7 @@ class _Collector:
     def take_referrer(self, descriptor: Descriptor, where: str) -> None:
         """Nothing is fetched of what says that it is something else, as SBOMs do."""
         kind = descriptor.artifact_type
-        if kind in _UNSAID or kind == _IN_TOTO or (kind or "").startswith(_KINDS):
+        if kind in _UNSAID or kind == intoto.PAYLOAD_TYPE or (kind or "").startswith(_KINDS):
             self.take(descriptor, f"{where} {_short(descriptor.digest)}")
 
     def take(self, descriptor: Descriptor, where: str) -> None:

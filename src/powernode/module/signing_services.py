@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Ask the services that vouch for signers and signatures: certificate authority, transparency log, timestamps.
 
-Invariants: one question, one answer of bounded size; a redirect is refused, as a token would follow it; nothing is
-tried again, as a log would have the entry twice.
+Invariants: one question, one answer of bounded size; a redirect is refused, as a token would follow it; a token goes
+over https, or to this machine; nothing is tried again, as a log would have the entry twice.
 
 Out of scope: what is asked and what the answers mean (`signing.fulcio`, `.rekor`, `.timestamp`).
 
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from powernode.base.errors import DataError, OperatorError
 from powernode.net.http import Request, Url
+from powernode.oci.client import base_url
 from powernode.signing import fulcio, rekor, timestamp
 from powernode.signing.artifact import Evidence, Signed, Signer
 
@@ -43,6 +44,14 @@ class Services:
 
     def certified(self, url: str, token: bytes) -> Signer:
         """A new key with a certificate of the authority at `url` for whom the token names."""
+        parsed = Url.parse(url)
+        if parsed.scheme == "http" and base_url(parsed.authority).scheme == "https":
+            raise OperatorError(
+                "module.services.plain-http",
+                "whoever can read an identity token can sign with it",
+                expected="an authority at https://…",
+                found=str(parsed),
+            )
         key = ec.generate_private_key(ec.SECP256R1())
         address = url.rstrip("/") + fulcio.PATH
         answer = self._post(address, fulcio.request(token, key), _JSON, fulcio.MAX_ANSWER)

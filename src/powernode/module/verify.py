@@ -56,7 +56,6 @@ def read_policy(
     issuer_regexp: str | None = None,
     trust_roots: Sequence[tuple[str, bytes]] = (),
     ca_chains: Sequence[tuple[str, bytes]] = (),
-    require_log: bool = False,
 ) -> Policy:
     """The policy that options or a row ask for; roots come with a name for people. Codes module.verify.*."""
     believed = tuple(key for pem in keys for key in load_public_keys(pem))
@@ -90,7 +89,7 @@ def read_policy(
         )
     roots = [read_trusted_root(data, name=name) for name, data in trust_roots]
     roots += [private_root(data, name=name) for name, data in ca_chains]
-    return Policy(keys=believed, identities=identities, roots=tuple(roots), require_log=require_log)
+    return Policy(keys=believed, identities=identities, roots=tuple(roots))
 
 
 def verify_reference(

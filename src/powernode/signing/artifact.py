@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives import serialization
 from powernode.base import canonical
 from powernode.signing import dsse, keys
 from powernode.wire import dsse as wire
+from powernode.wire import intoto
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BUNDLE_TYPE",
-    "IN_TOTO_TYPE",
     "SIGNATURE_PREDICATE",
     "SIMPLE_TYPE",
     "Evidence",
@@ -56,9 +56,7 @@ __all__ = [
 
 SIMPLE_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
-IN_TOTO_TYPE = "application/vnd.in-toto+json"
 SIGNATURE_PREDICATE = "https://sigstore.dev/cosign/sign/v1"
-_STATEMENT = "https://in-toto.io/Statement/v1"
 _SIMPLE_KIND = "cosign container image signature"
 _MAX_DEPTH = 64  # of a predicate: SBOMs nest
 
@@ -128,7 +126,7 @@ def statement(digest: str, predicate_type: str, predicate: Json) -> bytes:
     algorithm, _, digits = digest.partition(":")
     return canonical.encode(
         {
-            "_type": _STATEMENT,
+            "_type": intoto.STATEMENT_TYPE,
             "subject": [{"digest": {algorithm: digits}}],
             "predicateType": predicate_type,
             "predicate": predicate,
@@ -139,7 +137,7 @@ def statement(digest: str, predicate_type: str, predicate: Json) -> bytes:
 
 def sign_statement(signer: Signer, content: bytes) -> Signed:
     """An envelope round an in-toto statement."""
-    envelope = dsse.sign_with(signer.key, content, IN_TOTO_TYPE, key_id="")
+    envelope = dsse.sign_with(signer.key, content, intoto.PAYLOAD_TYPE, key_id="")
     (signature,) = envelope.signatures
     return Signed(signer=signer, content=wire.encode(envelope), signature=signature.value, is_envelope=True)
 

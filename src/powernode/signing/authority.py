@@ -13,7 +13,7 @@ Invariants: `load` gives an authority whose parts belong together, or refuses.
 
 Out of scope: writing the folder (who may overwrite what is the command's business).
 
-    for name, content in files(authority, root_key, issuers, now=now).items(): …
+    for name, content in files(authority, root_key, issuers).items(): …
     authority, issuers = load(Path("ca"))
 """
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from base64 import b64encode
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -58,9 +59,10 @@ def read_answer(answer: bytes, key: ec.EllipticCurvePrivateKey) -> tuple[bytes, 
         fields.ignore_others()
     try:
         certificates = [x509.load_pem_x509_certificate(text.encode()) for text in texts]
-    except ValueError as error:
+        is_ours = bool(certificates) and certificates[0].public_key() == key.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:  # the second for keys on unknown curves
         raise DataError("signing.fulcio.certificate", "the authority sent no certificate", found=str(error)) from error
-    if not certificates or certificates[0].public_key() != key.public_key():
+    if not is_ours:
         raise DataError(
             "signing.fulcio.other-key",
             "the authority's certificate is not for our key",

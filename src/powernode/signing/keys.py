@@ -105,9 +105,11 @@ def load(private_pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
 
     Without a passphrase an encrypted key is signing.key-encrypted; a passphrase for a key that has none is ignored.
     """
-    encrypted = b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in private_pem
+    is_cosigns = cosignkey.is_ours(private_pem)
+    # PKCS #8 says it in its label, OpenSSL's old forms in a header.
+    encrypted = not is_cosigns and b"ENCRYPTED" in private_pem
     try:
-        if cosignkey.is_ours(private_pem):
+        if is_cosigns:
             if passphrase is None:
                 raise _encrypted()
             key: object = serialization.load_der_private_key(cosignkey.decrypt(private_pem, passphrase), password=None)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """OpenID Connect identity tokens: is this one genuine, meant for us and still good, and whom does it name.
 
-Invariants: `verify` returns only what one of the issuers we chose has signed for our audience, and that is valid now;
-nothing in the token decides which issuers, keys or algorithms are acceptable. How claims become the name in a
+Invariants: `verify` returns only what the issuer we chose has signed for our audience, and that is valid now; nothing
+in the token decides which issuer, keys or algorithms are acceptable: the keys are that issuer's, so that of several
+whose tokens are taken none can speak for another. How claims become the name in a
 certificate is data (`issuers`), the same as Fulcio's, so that the patterns people wrote for cosign still match.
 
 Out of scope: getting a token or a key set.
 
-    identity = verify(token, (Issuer.of("https://git.example.org", "gitea"),), jwks.parse(data), now=now)
+    identity = verify(token, Issuer.of("https://git.example.org", "gitea"), jwks.parse(data), now=now)
     identity.subject        # https://git.example.org/acme/redis/.gitea/workflows/build.yaml@refs/tags/v1.0.0
 """
 
@@ -54,8 +55,8 @@ class Identity:
     """By the last number of Fulcio's object identifiers 1.3.6.1.4.1.57264.1.N; without the issuer."""
 
 
-def verify(token: bytes, issuers: Sequence[Issuer], keys: Sequence[jwks.Key], *, now: int) -> Identity:
-    """Who the token says it is for; codes json.* and signing.token.*."""
+def verify(token: bytes, issuer: Issuer, keys: Sequence[jwks.Key], *, now: int) -> Identity:
+    """Whom the token names, if it is by `issuer`, whose keys these are; codes json.* and signing.token.*."""
     header, claims, message, signature = _parts(token)
     with Fields(header, code=_CODE, what="the token's header") as fields:
         algorithm = fields.text("alg", longest=32)
@@ -67,10 +68,8 @@ def verify(token: bytes, issuers: Sequence[Issuer], keys: Sequence[jwks.Key], *,
         fields.ignore_others()
     with Fields(claims, code=_CODE, what=_WHAT) as fields:
         url = fields.text("iss")
-        issuer = next((each for each in issuers if each.url == url), None)
-        if issuer is None:
-            known = ", ".join(each.url for each in issuers) or "no issuer at all"
-            raise _refusal("issuer", "the token's issuer is not one of ours", expected=known, found=repr(url[:200]))
+        if url != issuer.url:
+            raise _refusal("issuer", "the token is by another issuer", expected=issuer.url, found=repr(url[:200]))
         jwks.check(keys, key_id=key_id, algorithm=algorithm, message=message, signature=signature)
         expiry = fields.integer("exp", least=0)
         start = max(fields.integer(name, 0, least=0) for name in ("nbf", "iat"))

@@ -10,26 +10,19 @@ from __future__ import annotations
 import binascii
 
 from powernode.base import canonical
-from powernode.base.errors import DataError
 from powernode.base.fields import Fields
 
-__all__ = ["base64_of", "check_parts", "document", "is_present", "number_of"]
+__all__ = ["base64_of", "document", "is_present", "number_of"]
 
 _MAX_BASE64 = 12 << 20
-_MAX_PARTS = 4096
+_MAX_VALUES = 4096
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
 def document(data: bytes, *, code: str, what: str, max_bytes: int) -> Fields:
-    """The members of a whole document; codes json.*, CODE.type and CODE.value."""
-    check_parts(data, code=code, what=what)
-    return Fields(canonical.decode(data, what=what, max_bytes=max_bytes), code=code, what=what)
-
-
-def check_parts(data: bytes, *, code: str, what: str) -> None:
-    """Refuse more commas and brackets than any of our documents has; inside of base64 there are none. CODE.value."""
-    if sum(map(data.count, (b",", b"[", b"{"))) > _MAX_PARTS:
-        raise DataError(f"{code}.value", f"{what} has too many parts", expected=f"at most {_MAX_PARTS}")
+    """The members of a whole document; codes json.* and CODE.type."""
+    value = canonical.decode(data, what=what, max_bytes=max_bytes, max_values=_MAX_VALUES)
+    return Fields(value, code=code, what=what)
 
 
 def is_present(fields: Fields, name: str) -> bool:

@@ -11,7 +11,7 @@ When was it made? A time counts as proven if a log of the root signed it (Rekor 
 root (RFC 3161); the certificate must have been valid at each proven time. If there is none, the certificate must be
 valid at `now`, or over for no more than the policy's `within`.
 
-Out of scope: finding signatures (`module.sign`), revocation, whether the clock is right.
+Out of scope: finding signatures (`module.signatures`), revocation, whether the clock is right.
 
     proof = verify("sha256:…", found, policy, now=now)
     proof.subject, proof.signed_at
@@ -51,6 +51,7 @@ __all__ = [
 ]
 
 MAX_FOUND = 64
+_MAX_TOLD = 8000  # characters of reasons: some quote what a stranger wrote
 
 COSIGN_SIGNATURE = "https://sigstore.dev/cosign/sign/v1"
 """The predicate type by which a statement says no more than that its subject is signed."""
@@ -142,9 +143,8 @@ def _refusal(digest: str, reasons: Sequence[tuple[Found, _ReasonError]]) -> Data
             f"trust.artifact.{furthest.cause}", message, expected=error.expected, found=error.found, hint=error.hint
         )
     listed = "; ".join(f"{one.where}: {reason.cause}: {reason.error}" for one, reason in reasons)
-    return DataError(
-        f"trust.artifact.{furthest.cause}", f"none of {len(reasons)} signatures for {digest} is good", found=listed
-    )
+    message = f"none of {len(reasons)} signatures for {digest} is good"
+    return DataError(f"trust.artifact.{furthest.cause}", message, found=listed[:_MAX_TOLD])
 
 
 def _check_policy(policy: Policy) -> None:
@@ -167,7 +167,7 @@ def _proof(digest: str, found: Found, material: Material, policy: Policy, now: i
         raise _reason("digest", "it is about another artifact", expected=digest, found=about)
     for key in policy.keys:
         if is_by(key, material.message, material.signature):
-            return _proof_by_key(digest, found, material, policy, key)
+            return _proof_by_key(digest, found, material, policy, key, now)
     if material.leaf is None:
         raise _reason("key", "no key we believe has signed it, and there is no certificate with it")
     if not policy.identities:
@@ -186,18 +186,22 @@ def _proof(digest: str, found: Found, material: Material, policy: Policy, now: i
     raise max(reasons, key=lambda reason: _STAGES.index(reason.cause))
 
 
-def _proof_by_key(digest: str, found: Found, material: Material, policy: Policy, key: PublicKey) -> Proof:
-    logged = None
+def _proof_by_key(digest: str, found: Found, material: Material, policy: Policy, key: PublicKey, now: int) -> Proof:
+    logged = time = source = None
     if policy.require_log:
-        logged = _check_log(material, [log for root in policy.roots for log in root.logs], certificate=None, key=key)
-    time = None if logged is None else logged.integrated_time
+        logged = _check_log(material, _logs(policy), certificate=None, key=key)[0]
+        time, source = logged.integrated_time, TimeSource.LOG
+        authorities = [authority for root in policy.roots for authority in root.timestamp_authorities]
+        if time is None and authorities and material.timestamps:
+            time, source = _check_timestamps(material, authorities)[0], TimeSource.TIMESTAMP
+        _check_log_at(logged, now if time is None else time)
     return Proof(
         digest=digest,
         kind=found.kind,
         where=found.where,
         key_id=key.key_id,
         signed_at=time,
-        time_source=None if time is None else TimeSource.LOG,
+        time_source=None if time is None else source,
         log_index=None if logged is None else logged.index,
     )
 
@@ -215,15 +219,17 @@ def _proof_by_certificate(
     with _stage("root"):
         between = (*authority.between, *material.between)
         path = x509.find_path(leaf, between, authority.roots, at=leaf.not_before, purpose=x509.CODE_SIGNING)
-    logged = _check_log(material, root.logs, certificate=leaf.der, key=leaf.key) if root.logs else None
-    times = {}
+    logs = root.logs or (_logs(policy) if policy.require_log else ())
+    logged = _check_log(material, logs, certificate=leaf.der, key=leaf.key) if logs else []
+    times: list[tuple[TimeSource, int]] = []
     if root.timestamp_authorities and material.timestamps:
-        times[TimeSource.TIMESTAMP] = _check_timestamps(material, root.timestamp_authorities)
-    if logged is not None and logged.integrated_time is not None:
-        times[TimeSource.LOG] = logged.integrated_time
+        stamps = _check_timestamps(material, root.timestamp_authorities)
+        times += [(TimeSource.TIMESTAMP, time) for time in stamps]
+    if root.logs:  # those of other roots say that it is there, and are not asked when
+        times += [(TimeSource.LOG, one.integrated_time) for one in logged if one.integrated_time is not None]
     source, signed_at = _check_times(path, authority, times, now, policy.within)
-    if logged is not None and not logged.log.is_valid(signed_at):
-        raise _reason("log", "the log's key was not valid at the time of the signature", found=str(signed_at))
+    for one in logged:
+        _check_log_at(one, signed_at)
     if root.certificate_logs:
         with _stage("log"):
             sct.verify(leaf, path[1], root.certificate_logs)
@@ -238,12 +244,18 @@ def _proof_by_certificate(
         root=root.name,
         signed_at=signed_at,
         time_source=source,
-        log_index=None if logged is None else logged.index,
+        log_index=logged[0].index if logged else None,
     )
 
 
-def _check_log(material: Material, logs: Sequence[Log], *, certificate: bytes | None, key: PublicKey) -> rekor.Logged:
-    """The first entry of a log we know, after all of them; those of other logs are nobody's word for anything."""
+def _logs(policy: Policy) -> list[Log]:
+    return [log for root in policy.roots for log in root.logs]
+
+
+def _check_log(
+    material: Material, logs: Sequence[Log], *, certificate: bytes | None, key: PublicKey
+) -> list[rekor.Logged]:
+    """The entries of logs we know, at least one; those of other logs are nobody's word for anything."""
     signed = rekor.Signed(
         message=material.message,
         signature=material.signature,
@@ -260,12 +272,17 @@ def _check_log(material: Material, logs: Sequence[Log], *, certificate: bytes | 
             found=f"{len(material.entries)} entries of other logs",
         )
     with _stage("log"):
-        logged = [rekor.verify(entry, signed, log, needs_proof=material.needs_proof) for entry, log in known]
-    return logged[0]
+        return [rekor.verify(entry, signed, log, needs_proof=material.needs_proof) for entry, log in known]
 
 
-def _check_timestamps(material: Material, authorities: Sequence[Authority]) -> int:
-    """The earliest time that a timestamp proves; one good one is enough, as others may be by authorities of others."""
+def _check_log_at(logged: rekor.Logged, time: int) -> None:
+    """An inclusion proof alone does not say when the log signed it."""
+    if not logged.log.is_valid(time):
+        raise _reason("log", "the log's key was not valid at the time of the signature", found=str(time))
+
+
+def _check_timestamps(material: Material, authorities: Sequence[Authority]) -> list[int]:
+    """The times that timestamps prove, the earliest first; one is enough, as others may be by authorities of others."""
     times: list[int] = []
     errors: list[DataError] = []
     for response in material.timestamps:
@@ -275,11 +292,11 @@ def _check_timestamps(material: Material, authorities: Sequence[Authority]) -> i
             errors.append(error)
     if not times:
         raise _ReasonError("timestamp", errors[0])
-    return min(times)
+    return sorted(times)
 
 
 def _check_times(
-    path: Sequence[Certificate], authority: Authority, times: dict[TimeSource, int], now: int, within: int
+    path: Sequence[Certificate], authority: Authority, times: list[tuple[TimeSource, int]], now: int, within: int
 ) -> tuple[TimeSource, int]:
     leaf = path[0]
     if not times:
@@ -290,8 +307,8 @@ def _check_times(
                 expected=f"{leaf.not_before} to {leaf.not_after}",
                 found=str(now),
             )
-        times = {TimeSource.CLOCK: min(now, leaf.not_after)}
-    for source, time in times.items():
+        times = [(TimeSource.CLOCK, min(now, leaf.not_after))]
+    for source, time in times:
         for certificate in path:
             if not certificate.is_valid(time):
                 raise _reason(
@@ -307,7 +324,7 @@ def _check_times(
                 expected=f"{authority.start} to {authority.end}",
                 found=str(time),
             )
-    return next(iter(times.items()))
+    return times[0]
 
 
 def _check_identity(leaf: Certificate, identities: Sequence[Identity]) -> tuple[str, str]:

@@ -5,7 +5,7 @@ Invariants: nothing of a `Found` is believed: it holds bytes and texts just as a
 is the verifier's business, so that whatever is wrong with them is a reason of its own. A `Proof` is made by
 `trust.artifact` only, after everything in it was checked.
 
-Out of scope: where signatures are looked for (`module.sign`), and checking them (`artifact`).
+Out of scope: where signatures are looked for (`module.signatures`), and checking them (`artifact`).
 
     found = Found.in_layer(media_type, where="tag sha256-….sig, layer 0", payload=blob, annotations=layer_annotations)
     policy = Policy(identities=(Identity(subject=exact("me@example.org"), issuer=exact("https://id.example.org")),),
@@ -106,7 +106,8 @@ class Policy:
     identities: tuple[Identity, ...] = ()
     roots: tuple[TrustRoot, ...] = ()
     require_log: bool = False
-    """Ask for inclusion in a log also of signatures by `keys`; then some root must know logs."""
+    """Ask for inclusion in a log of signatures by `keys`, too, and by certificates under a root without logs; then some
+    root must know logs, and any of them does."""
 
     within: int = 0
     """For a platform that takes modules in from a private CA without log or timestamp: for how many seconds after its

@@ -10,7 +10,7 @@ Entries: hashedrekord 0.0.1 and 0.0.2, dsse 0.0.1 and 0.0.2, intoto 0.0.2.
 
 Out of scope: asking a log; whether the log tells others the same (that is for witnesses).
 
-    logged = verify(entry, signed, logs)
+    logged = verify(entry, signed, log_of(entry, logs), needs_proof=True)
     logged.index, logged.integrated_time
 """
 

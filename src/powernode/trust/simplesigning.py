@@ -38,7 +38,8 @@ def read_payload(payload: bytes) -> str:
         kind = critical.text("type", longest=64)
         if kind != TYPE:
             raise critical.refusal("value", f"type of {critical.what}", expected=TYPE, found=kind)
-        critical.fields("identity").text("docker-reference", "")
+        with critical.fields("identity") as identity:
+            identity.text("docker-reference", "")
         with critical.fields("image") as image:
             return image.text("docker-manifest-digest", longest=256)
 

@@ -3,8 +3,9 @@
 
 Invariants: `verify` returns a time only if the response grants it, the token's one signer is certified for time
 stamping under the authority's pinned root and valid at that time, so is the authority, its signature covers the token's
-content, and the content is about exactly this message. Where the pinned chain names the signer, only that one counts;
-certificates in the token are otherwise just hints on the way to the root.
+content, and the content is about exactly this message. The signer's certificate is for timestamps alone, by a critical
+extension (RFC 3161, 2.3). Where the pinned chain names the signer, only that one counts; certificates in the token are
+otherwise just hints on the way to the root.
 
 Out of scope: asking for timestamps; nonces; accuracy (the time is believed to the second).
 
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 from powernode.base.errors import DataError
 from powernode.trust import x509
 from powernode.trust.algorithms import algorithm_of, hash_of
-from powernode.trust.der import INTEGER, OCTET_STRING, SEQUENCE, SET, Reader, context, encode
+from powernode.trust.der import INTEGER, OBJECT, OCTET_STRING, SEQUENCE, SET, Reader, context, encode
 from powernode.trust.signature import check_signature
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _MAX_BYTES = 64 << 10
 _SIGNED_DATA, _TST_INFO = "1.2.840.113549.1.7.2", "1.2.840.113549.1.9.16.1.4"
 _CONTENT_TYPE, _MESSAGE_DIGEST = "1.2.840.113549.1.9.3", "1.2.840.113549.1.9.4"
 _SIGNING_CERTIFICATE_V2 = "1.2.840.113549.1.9.16.2.47"
+_TST_OBJECT = encode(OBJECT, bytes.fromhex("2a864886f70d0109100104"))
 _WHAT = "the timestamp"
 
 
@@ -79,17 +81,16 @@ def verify(response: bytes, message: bytes, authorities: Sequence[Authority]) ->
     raise reason
 
 
-_TST_OBJECT = encode(6, bytes.fromhex("2a864886f70d0109100104"))
-
-
 def _check_signer(token: _Token, authority: Authority, time: int) -> None:
     pinned = [certificate for certificate in authority.between if not certificate.authority[0]]
     signers = [item for item in pinned or token.certificates if _is_named(item, token)]
     if not signers:
         raise _refusal("authority", "the timestamp is by nobody we trust")
     signer = signers[0]
-    if signer.purposes != frozenset((x509.TIME_STAMPING,)):
-        raise _refusal("authority", "the timestamp's signer has other purposes as well, or none")
+    if not signer.is_only_for(x509.TIME_STAMPING):
+        raise _refusal(
+            "authority", "the timestamp's signer is not for timestamps alone", expected="critical extKeyUsage"
+        )
     _check_attribute(token, signer)
     x509.find_path(
         signer, (*authority.between, *token.certificates), authority.roots, at=time, purpose=x509.TIME_STAMPING

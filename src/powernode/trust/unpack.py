@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from powernode.base.errors import DataError
 from powernode.trust import sigstore, simplesigning, x509
-from powernode.trust._json import check_parts
 from powernode.trust.policy import Kind
 from powernode.wire import dsse, intoto
 
@@ -80,7 +79,6 @@ def unpack(found: Found, *, content: bytes | None) -> Material:
             timestamps=timestamps,
             stamped=signature,
         )
-    check_parts(found.payload, code="trust.unpack", what="the envelope")
     envelope = dsse.parse(found.payload, max_bytes=_MAX_ENVELOPE)
     if len(envelope.signatures) != 1:
         raise DataError("trust.unpack", "an envelope has to have one signature", found=str(len(envelope.signatures)))

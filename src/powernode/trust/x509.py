@@ -112,6 +112,10 @@ class Certificate:
                 found.add(inside.object())
         return frozenset(found)
 
+    def is_only_for(self, purpose: str) -> bool:
+        """Whether extKeyUsage is critical and has this purpose and no other."""
+        return self.purposes == frozenset((purpose,)) and self.extensions[_EXTENDED_USAGE].is_critical
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Whom the certificate is for: URIs, mail addresses, and Fulcio's user names (an otherName)."""

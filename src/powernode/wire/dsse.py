@@ -29,6 +29,7 @@ __all__ = ["MAX_SIGNATURES", "Envelope", "Signature", "encode", "parse", "pre_au
 MAX_SIGNATURES = 8
 
 _CODE = "wire.dsse"
+_MAX_VALUES = 4096  # of an envelope of many megabytes nearly all is one text
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -71,7 +72,8 @@ def encode(envelope: Envelope) -> bytes:
 def parse(data: bytes, *, max_bytes: int) -> Envelope:
     """The envelope in `data`; codes `json.*` and `wire.dsse.*`."""
     what = "the envelope"
-    fields = Fields(canonical.decode(data, what=what, max_bytes=max_bytes), code=_CODE, what=what)
+    value = canonical.decode(data, what=what, max_bytes=max_bytes, max_values=_MAX_VALUES)
+    fields = Fields(value, code=_CODE, what=what)
     payload_type = fields.text("payloadType", longest=256)
     payload = _bytes(fields, "payload", longest=max_bytes)
     signatures = []

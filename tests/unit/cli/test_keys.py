@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from powernode.signing import authority, keys
+from powernode.cli.keys import ca, new
+from powernode.signing import authority, issuers, keys
 from unit.cli._command import Run
 
 URL = "https://git.example.org"
@@ -83,6 +84,11 @@ class TestNew:
         Path("x.key").symlink_to(tmp_path / "elsewhere")
         assert run("keys", "new", "x").code == "cli.keys.exists"
         assert not Path("elsewhere").exists()
+
+
+def test_the_kinds_are_those_of_the_library() -> None:
+    """The commands list them themselves: their help does not wait for `cryptography`."""
+    assert (new._KINDS, ca._KINDS) == (keys.KINDS, issuers.KINDS)
 
 
 class TestAuthority:

@@ -96,6 +96,25 @@ def test_a_token_of_somebody_else(run: Run) -> None:
     assert run("module", "sign", *options, "layout").code == "signing.token.issuer"
 
 
+def test_an_issuer_does_not_speak_for_another(run: Run) -> None:
+    """The token of one that names the other as its issuer, with the keys it was signed with."""
+    now = int(time.time())
+    other = "https://other.example"
+    options = ["--ca=both", "--identity-token=token", "--jwks=jwks.json", "layout"]
+    assert run("keys", "ca", f"--issuer=gitea={GITEA}", f"--issuer=gitea={other}", "both").status == 0
+    issuer = TokenIssuer()
+    Path("jwks.json").write_bytes(issuer.jwks)
+    Path("token").write_bytes(issuer.token({"iss": other, "iat": now, "nbf": now, "exp": now + 300}))
+    asked = run("module", "sign", *options)
+    assert asked.code == "cli.module.signer"
+    assert f"--issuer={GITEA} or --issuer={other}" in asked.err
+    assert run("module", "sign", f"--issuer={GITEA}", *options).code == "signing.token.issuer"
+    assert run("module", "sign", f"--issuer={other}", *options).status == 0
+    assert run("module", "sign", "--issuer=https://elsewhere.example", *options).code == "cli.module.signer"
+    assert run("keys", "ca", "none").status == 0
+    assert "issuers.json" in run("module", "sign", "--ca=none", *options[1:]).err
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -65,7 +65,28 @@ def test_documents() -> None:
     expected = Expected(name="redis", tag="v1.2.3")
     said = {TITLE: "redis", VERSION: "1.2.3"}
     expected.check_document(Index(manifests=(), artifact_type=ARTIFACT_TYPE, annotations=said), code="x")
-    expected.check_document(Index(manifests=(), annotations={}), code="x")  # no module
     with pytest.raises(DataError) as caught:
         expected.check_document(Index(manifests=(), artifact_type=ARTIFACT_TYPE), code="x")
     assert (caught.value.code, caught.value.found) == ("x.other-module", "none")
+
+
+@pytest.mark.parametrize(
+    ("expected", "code"),
+    [
+        (Expected(name="redis", tag="v1.2.3"), "x.no-module"),
+        (Expected(tag="v1.2.3"), "x.no-module"),
+        (Expected(name="redis"), "x.no-module"),
+        (Expected(tag="latest"), None),
+        (Expected.of(DIGEST), None),
+        (Expected(), None),
+    ],
+    ids=str,
+)
+def test_what_is_no_module(expected: Expected, code: str | None) -> None:
+    """The publisher's SBOMs and images are signed as well."""
+    found = None
+    try:
+        expected.check_document(Index(manifests=(), annotations={TITLE: "redis", VERSION: "1.2.3"}), code="x")
+    except DataError as error:
+        found = error.code
+    assert found == code

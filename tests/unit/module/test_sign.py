@@ -131,6 +131,18 @@ def test_cosigns_tag_keeps_what_it_has(kind: str, tmp_path: Path) -> None:
         assert layer.annotations == artifact.layer_annotations(signed, Evidence())
 
 
+def test_a_tag_that_is_something_else() -> None:
+    """It is somebody's, and is not replaced."""
+    store = BareRegistry()
+    index, _ = fill(store)
+    tag = f"sha256-{index.digest[7:]}.sig"
+    store.tags[tag] = index
+    with pytest.raises(DataError) as refusal:
+        list(sign(store, "v1.0.0", SIGNER, cosign_tag=True))
+    assert refusal.value.code == "module.sign.tag"
+    assert store.tags[tag] == index
+
+
 def test_a_tag_that_is_full(tmp_path: Path) -> None:
     store = BareRegistry()
     index, _ = fill(store)

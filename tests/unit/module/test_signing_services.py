@@ -116,6 +116,16 @@ def test_refusals_lead_nowhere_else(
     assert {request.url.host for request in network.asked} == {"fulcio.example"}
 
 
+def test_a_token_does_not_travel_in_the_clear(network: Network) -> None:
+    with pytest.raises(OperatorError) as refusal:
+        Services(network).certified("http://fulcio.example", token(network))
+    assert (refusal.value.code, network.asked) == ("module.services.plain-http", [])
+    network.break_with("127.0.0.1", 404, b"")
+    with pytest.raises(OperatorError) as refusal:
+        Services(network).certified("http://127.0.0.1:5555", token(network))
+    assert refusal.value.code == "module.services.refused"
+
+
 def test_answers_that_say_something_else(network: Network) -> None:
     store = BareRegistry()
     fill(store)

@@ -148,6 +148,15 @@ class TestWhatWasAskedFor:
         assert (refusal.value.code, refusal.value.found) == ("module.verify.other-module", "redis")
         assert verify_reference(store, index.digest, BY_KEY, now=NOW, expected=Expected(name="redis"))
 
+    def test_what_the_publisher_signed_and_is_no_module(self) -> None:
+        store = BareRegistry()
+        store.tags["v1.0.0"] = store.put(Index(manifests=()).encode(), Index(manifests=()).media_type)
+        list(sign(store, "v1.0.0", Signer(key=KEY)))
+        with pytest.raises(DataError) as refusal:
+            verify(store, BY_KEY)
+        assert refusal.value.code == "module.verify.no-module"
+        assert verify(store, BY_KEY, version=store.tags["v1.0.0"].digest)
+
     def test_what_is_not_signed_is_not_asked_for_its_name(self) -> None:
         store = BareRegistry()
         index, _ = fill(store)

@@ -106,8 +106,8 @@ class Network:
         return 200, [], json.dumps({"signedCertificateEmbeddedSct": {"chain": {"certificates": chain}}}).encode()
 
     def _issue(self, token: bytes, public: bytes, proof: bytes) -> list[str]:
-        issuers = (Issuer.of(GITEA, "gitea"),)
-        identity = oidc.verify(token, issuers, jwks.parse(self.tokens.jwks), now=self.now)
+        issuer = Issuer.of(GITEA, "gitea")
+        identity = oidc.verify(token, issuer, jwks.parse(self.tokens.jwks), now=self.now)
         leaf = ca.issue(self.certificates, keys.load_public(public), proof, identity, now=self.now)
         return [certificates_pem([each]).decode() for each in (leaf, *self.certificates.chain)]
 

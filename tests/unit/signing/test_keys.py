@@ -49,6 +49,21 @@ def test_encrypted_keys(kind: str) -> None:
         assert refusal.value.code == "signing.key-encrypted"
 
 
+def test_encrypted_keys_of_openssls_old_form() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+    assert b"Proc-Type: 4,ENCRYPTED" in pem
+    assert keys.key_id(keys.load(pem, b"secret")) == keys.key_id(key)
+    for passphrase, code in ((None, "signing.key-encrypted"), (b"wrong", "signing.passphrase")):
+        with pytest.raises(OperatorError) as refusal:
+            keys.load(pem, passphrase)
+        assert refusal.value.code == code
+
+
 def test_any_wrong_passphrase() -> None:
     """The cipher of PKCS #8 does not notice: one in 256 leaves something that looks like a key until it is read."""
     private, _ = keys.generate("ecdsa-p256", passphrase=b"secret")

@@ -13,13 +13,13 @@ from powernode.signing import jwks, oidc
 from powernode.signing.issuers import MAPPINGS, Issuer, encode, parse
 from unit.signing._tokens import CLAIMS, GITEA, KINDS, NOW, SUBJECT, TokenIssuer, url64
 
-ISSUERS = (Issuer.of(GITEA, "gitea"),)
+OURS = Issuer.of(GITEA, "gitea")
 ISSUER = TokenIssuer()
 KEYS = jwks.parse(ISSUER.jwks)
 
 
-def verify(token: bytes, issuers: tuple[Issuer, ...] = ISSUERS, now: int = NOW) -> oidc.Identity:
-    return oidc.verify(token, issuers, KEYS, now=now)
+def verify(token: bytes, issuer: Issuer = OURS, now: int = NOW) -> oidc.Identity:
+    return oidc.verify(token, issuer, KEYS, now=now)
 
 
 def test_whom_a_gitea_token_names() -> None:
@@ -35,7 +35,7 @@ def test_whom_a_gitea_token_names() -> None:
 @pytest.mark.parametrize("algorithm", KINDS)
 def test_every_algorithm(algorithm: str) -> None:
     issuer = TokenIssuer(algorithm)
-    assert oidc.verify(issuer.token(), ISSUERS, jwks.parse(issuer.jwks), now=NOW).subject == SUBJECT
+    assert oidc.verify(issuer.token(), OURS, jwks.parse(issuer.jwks), now=NOW).subject == SUBJECT
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_every_algorithm(algorithm: str) -> None:
     ],
 )
 def test_other_kinds_of_issuers(kind: str, url: str, claims: dict[str, Any], subject: str) -> None:
-    identity = verify(ISSUER.token({"iss": url, **claims}), (Issuer.of(url, kind),))
+    identity = verify(ISSUER.token({"iss": url, **claims}), Issuer.of(url, kind))
     assert (identity.subject, identity.issuer, identity.is_email) == (subject, url, kind == "email")
 
 
@@ -115,7 +115,7 @@ def test_tokens_that_are_not_taken(defect: str, claims: dict[str, Any], code: st
 )
 def test_names_an_issuer_may_not_give(defect: str, kind: str, claims: dict[str, Any], code: str) -> None:
     with pytest.raises(DataError) as refusal:
-        verify(ISSUER.token(claims), (Issuer.of(GITEA, kind),))
+        verify(ISSUER.token(claims), Issuer.of(GITEA, kind))
     assert refusal.value.code == code, defect
 
 
@@ -145,7 +145,7 @@ def test_who_signed_must_be_said_or_be_plain() -> None:
     assert verify(token).subject == SUBJECT
     both = jwks.parse(json.dumps({"keys": [ISSUER.jwk, TokenIssuer(key_id="2").jwk]}).encode())
     with pytest.raises(DataError) as refusal:
-        oidc.verify(token, ISSUERS, both, now=NOW)
+        oidc.verify(token, OURS, both, now=NOW)
     assert refusal.value.code == "signing.token.key"
 
 

@@ -73,6 +73,25 @@ class TestFulcio:
             fulcio.read_answer(answer, self.KEY)
         assert refusal.value.code == code, defect
 
+    @pytest.mark.parametrize(
+        ("defect", "old", "new"),
+        [
+            ("a key on a curve that nobody knows", "06082a8648ce3d030107", "06082a8648ce3d030177"),
+            ("a key of an algorithm that nobody knows", "06072a8648ce3d0201", "06072a8648ce3d0271"),
+            ("a point that is on no curve", "03420004", "03420005"),
+        ],
+    )
+    def test_certificates_with_keys_that_are_none(self, defect: str, old: str, new: str) -> None:
+        der = certified().certificate
+        assert der is not None
+        assert der.count(bytes.fromhex(old)) == 1
+        text = b64encode(der.replace(bytes.fromhex(old), bytes.fromhex(new))).decode()
+        pem = f"-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n"
+        answer = json.dumps({"signedCertificateEmbeddedSct": {"chain": {"certificates": [pem]}}}).encode()
+        with pytest.raises(DataError) as refusal:
+            fulcio.read_answer(answer, self.KEY)
+        assert refusal.value.code == "signing.fulcio.certificate", defect
+
 
 def logged(signed: artifact.Signed, **changes: Any) -> dict[str, Any]:
     """What Rekor makes of a proposed entry, as far as its clients look."""

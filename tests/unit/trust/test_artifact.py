@@ -347,6 +347,7 @@ class TestForms:
             {"image": {}},
             {"image": {"docker-manifest-digest": 7}},
             {"identity": None},
+            {"identity": {"docker-reference": "x", "unknown": 1}},
             {"unknown": 1},
         ],
         ids=str,

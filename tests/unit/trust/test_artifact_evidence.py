@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -15,7 +17,8 @@ from powernode.trust.artifact import (
     Found,
     Policy,
 )
-from unit.trust._cases import CONTENT, DIGEST, LATER, ME, Document, code, entry_of, policy, stamped
+from powernode.trust.root import private_root
+from unit.trust._cases import CONTENT, DIGEST, LATER, ME, Document, code, entry_of, policy, public, stamped
 from unit.trust._parties import (
     LIFE,
     SIGNER_USAGE,
@@ -30,6 +33,7 @@ from unit.trust._parties import (
     rfc3339,
     sign,
     signer_extensions,
+    spki_pem,
 )
 from unit.trust._timestamper import timestamp_response
 from unit.trust._world import (
@@ -211,6 +215,38 @@ class TestLog:
         )
         assert code([bare], policy(world), now=START) == "log"
 
+    def test_root_without_a_log_where_one_is_wanted(self, world: World, me: Party) -> None:
+        """Then any log of the policy does; but it is not the one that the root would ask for the time."""
+        private = private_root((world.root.pem + world.between.pem).encode(), name="acme")
+        logs = world.trust_root(certificateAuthorities=[])
+        found = world.simple(me, DIGEST)
+        wanted = policy(world, roots=(private, logs), require_log=True)
+        assert code([found], wanted, now=START + 1) == ""
+        assert code([found], wanted) == "expired"
+        bare = replace(found, bundle="")
+        assert code([bare], wanted, now=START + 1) == "log"
+        assert code([bare], replace(wanted, require_log=False), now=START + 1) == ""
+
+    def test_key_of_the_log_where_a_bare_key_has_signed(self, world: World) -> None:
+        """Of Rekor 2, which signs no time: without a timestamp it has to be valid now."""
+        key = p256()
+        signature = sign(key, CONTENT)
+        body = compact(hashedrekord(CONTENT, signature, spki_pem(key)))
+        document = {
+            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "verificationMaterial": {"publicKey": {}, "tlogEntries": [world.log2.entry(body, None)]},
+            "messageSignature": {"signature": b64(signature)},
+        }
+        logs = copy.deepcopy(world.trusted_root()["tlogs"])
+        logs[1]["publicKey"]["validFor"] = {"start": rfc3339(START), "end": rfc3339(START + 9)}
+        root = world.trust_root(tlogs=logs)
+        wanted = Policy(keys=(public(key),), roots=(root,), require_log=True)
+        assert code([found_in(document)], wanted, now=START + 9) == ""
+        assert code([found_in(document)], wanted, now=START + 10) == "log"
+        for time, expected in ((START + 9, ""), (START + 10, "log")):
+            with_time = stamped(document, lambda s, time=time: world.timestamp(s, time))  # type: ignore[misc]
+            assert code([found_in(with_time)], wanted) == expected
+
     def test_certificate_that_no_log_has_seen(self, world: World) -> None:
         found = world.simple(world.signer(ME, announced=False), DIGEST)
         assert code([found], policy(world)) == "log"
@@ -233,6 +269,19 @@ class TestTime:
         document = world.bundle_document(me, CONTENT)
         stamps = stamped(document, lambda signature: world.timestamp(signature, time))
         assert code([found_in(stamps)], policy(world)) == "expired"
+
+    def test_two_timestamps_one_of_which_is_outside(self, world: World, me: Party) -> None:
+        document = stamped(world.bundle_document(me, CONTENT, time=None), lambda s: world.timestamp(s, START + 7))
+        stamps = document["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"]
+        late = stamped(document, lambda s: world.timestamp(s, START + LIFE + 1))
+        stamps += late["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"]
+        assert code([found_in(document)], policy(world)) == "expired"
+
+    def test_two_logs_one_of_whose_times_is_outside(self, world: World, me: Party) -> None:
+        document = world.bundle_document(me, CONTENT)
+        late = world.log.entry(base64.b64decode(entry_of(document)["canonicalizedBody"]), START + LIFE + 1)
+        document["verificationMaterial"]["tlogEntries"].append(late)
+        assert code([found_in(document)], policy(world)) == "expired"
 
     def test_rekor_2_without_a_timestamp(self, world: World, me: Party) -> None:
         document = world.bundle_document(me, CONTENT, time=None)
@@ -279,10 +328,15 @@ class TestTimestamps:
         data = bytes.fromhex("2a864886f70d010701")
         assert self.check(world, me, lambda s: world.timestamp(s, START, attribute_type=data)) == "timestamp"
 
-    def test_by_a_signer_with_two_purposes(self, world: World, me: Party) -> None:
+    def test_by_a_signer_that_is_not_for_times_alone(self, world: World, me: Party) -> None:
+        """Which the certificate has to say critically (RFC 3161, 2.3)."""
         both = made.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING, ExtendedKeyUsageOID.CODE_SIGNING])
-        for purposes, expected in ((STAMPING, ""), (both, "timestamp")):
-            signer = certify("tsa", p256(), [(SIGNER_USAGE, True), (purposes, True)], by=world.tsa_root)
+        for purposes, is_critical, expected in (
+            (STAMPING, True, ""),
+            (both, True, "timestamp"),
+            (STAMPING, False, "timestamp"),
+        ):
+            signer = certify("tsa", p256(), [(SIGNER_USAGE, True), (purposes, is_critical)], by=world.tsa_root)
             authorities = copy.deepcopy(world.trusted_root()["timestampAuthorities"])
             authorities[0]["certChain"]["certificates"] = [{"rawBytes": b64(world.tsa_root.der)}]
             wanted = policy(world, roots=(world.trust_root(timestampAuthorities=authorities),))

@@ -72,6 +72,7 @@ def test_what_dsse_asks_its_readers_to_take() -> None:
         ("9 signatures", {"signatures": [{"sig": "c2ln"}] * 9}, "wire.dsse.value"),
         ("signature of 9000", {"signatures": [{"sig": "A" * 9000}]}, "wire.dsse.value"),
         ("a float somewhere", {"more": 1.5}, "json.float"),
+        ("a crowd of values", {"more": [0] * 4100}, "json.values"),
     ],
 )
 def test_refused(name: str, changes: dict[str, Any], code: str) -> None:

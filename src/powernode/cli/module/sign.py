@@ -9,8 +9,11 @@ from powernode.cli.options import Arguments, Command, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from powernode.module.signing_services import Services
     from powernode.signing.artifact import Evidence, Signed, Signer
+    from powernode.signing.issuers import Issuer
     from powernode.signing.stamp import Stamper
 
 COMMAND = Command(
@@ -27,6 +30,9 @@ COMMAND = Command(
         Option("--fulcio", "URL", "an authority that speaks Fulcio's protocol"),
         Option("--identity-token", "FILE", "who signs: an OpenID Connect token"),
         Option("--jwks", "FILE", "the keys of whoever issued the token (JSON), for --ca"),
+        Option(
+            "--issuer", "URL", "who issued it and has these keys, where the authority of --ca takes several's tokens"
+        ),
         Option("--rekor", "URL", "put every signature into this transparency log"),
         Option("--tsa", "URL", "get an RFC 3161 timestamp for every signature"),
         Option("--cosign-tag", None, "also write cosign's tag sha256-….sig"),
@@ -117,7 +123,7 @@ def _signer(arguments: Arguments, services: Services | None) -> tuple[Signer, St
     token = read(arguments.identity_token)
     if services is not None and arguments.fulcio:
         return services.certified(arguments.fulcio, token), None
-    return _by_authority(arguments.ca, token, read(arguments.jwks))
+    return _by_authority(arguments.ca, token, read(arguments.jwks), arguments.issuer)
 
 
 def _by_key(path: str) -> Signer:
@@ -127,7 +133,7 @@ def _by_key(path: str) -> Signer:
     return Signer(key=load_key(path))
 
 
-def _by_authority(folder: str, token: bytes, key_set: bytes) -> tuple[Signer, Stamper]:
+def _by_authority(folder: str, token: bytes, key_set: bytes, url: str | None) -> tuple[Signer, Stamper]:
     import time
     from pathlib import Path
 
@@ -137,10 +143,24 @@ def _by_authority(folder: str, token: bytes, key_set: bytes) -> tuple[Signer, St
 
     now = int(time.time())
     issuing, issuers = authority.load(Path(folder))
-    identity = oidc.verify(token, issuers, jwks.parse(key_set), now=now)
+    identity = oidc.verify(token, _issuer(issuers, url), jwks.parse(key_set), now=now)
     key = new_key("ecdsa-p256")
     certificate = ca.issue(issuing, key.public_key(), ca.prove(key, identity.challenge), identity, now=now)
     return Signer(key=key, certificate=certificate, chain=issuing.chain), issuing.stamper
+
+
+def _issuer(issuers: Sequence[Issuer], url: str | None) -> Issuer:
+    """Whose keys they are is not for the token to say: one issuer would name what is another's."""
+    found = [each for each in issuers if url in (None, each.url)]
+    if len(found) != 1:
+        raise OperatorError(
+            "cli.module.signer",
+            "whose token is it?",
+            expected=" or ".join(f"--issuer={each.url}" for each in issuers)
+            or "an issuer in the authority's issuers.json",
+            found=url,
+        )
+    return found[0]
 
 
 def _described(signer: Signer) -> dict[str, str]:

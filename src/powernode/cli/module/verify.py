@@ -104,7 +104,7 @@ def _said(verified: Verified) -> dict[str, str | int]:
     if proof.signed_at is not None:
         said["signed_at"] = f"{datetime.fromtimestamp(proof.signed_at, UTC):%Y-%m-%dT%H:%M:%SZ}"
     if proof.certificate is not None:
-        from powernode.signing.certificates import describe_der
+        from powernode.trust.x509 import read
 
-        said["until"] = f"{describe_der(proof.certificate).not_after:%Y-%m-%dT%H:%M:%SZ}"
+        said["until"] = f"{datetime.fromtimestamp(read(proof.certificate).not_after, UTC):%Y-%m-%dT%H:%M:%SZ}"
     return {name: value for name, value in said.items() if value is not None}
