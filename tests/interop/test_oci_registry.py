@@ -21,7 +21,7 @@ from powernode.module.push import push
 from powernode.module.signing_stores import LayoutStore, RegistryStore
 from powernode.module.verify import read_policy, verify_reference
 from powernode.net.transport import HttpTransport
-from powernode.oci.client import FileSource, Registry, Uploaded
+from powernode.oci.client import FileSource, Registry
 from powernode.oci.credentials import Credentials
 from powernode.oci.documents import EMPTY, EMPTY_CONFIG, IMAGE_MANIFEST, Descriptor, Index, Manifest, describe
 from powernode.oci.layout import Layout
@@ -65,7 +65,7 @@ def about(text: str) -> tuple[bytes, Descriptor]:
 class TestOurClient:
     def test_blobs_and_manifests(self, address: str) -> None:
         registry = ours(address, "acme/one")
-        assert registry.push_blob(CONFIG, EMPTY) is Uploaded.SENT
+        registry.push_blob(CONFIG, EMPTY)
         assert not registry.has_blob(BLOB)
         registry.push_blob(BLOB, FileSource(lambda: io.BytesIO(DATA)))
         assert registry.has_blob(BLOB)
@@ -77,12 +77,11 @@ class TestOurClient:
         registry.push_manifest(MANIFEST, IMAGE_MANIFEST, tag="v1")
         assert registry.manifest("v1").descriptor.digest == SUBJECT.digest
         assert registry.manifest(SUBJECT.digest).data == MANIFEST
-        assert registry.tags() == ("v1",)
 
     def test_mounting(self, address: str) -> None:
         ours(address, "acme/source").push_blob(BLOB, DATA)
         registry = ours(address, "acme/mounted")
-        assert registry.push_blob(BLOB, DATA, mount_from="acme/source") is Uploaded.MOUNTED
+        assert registry.mount_blob(BLOB, "acme/source")
         assert registry.has_blob(BLOB)
         assert not registry.mount_blob(describe(b"nowhere", "a/b"), "acme/source")
 

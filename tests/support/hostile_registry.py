@@ -202,6 +202,14 @@ def _pages(asked: Asked) -> Raw:
     return _whole(Index(manifests=()).encode(), IMAGE_INDEX, 200, link)
 
 
+def _fat_pages(asked: Asked) -> Raw:
+    """A page has one descriptor with a megabyte of annotations."""
+    number = int(asked.url.partition("page=")[2] or 0) + 1
+    link = ("Link", f'<{asked.path.partition("?")[0]}?page={number}>; rel="next"')
+    entry = describe(b"%d" % number, IMAGE_MANIFEST, annotations={"x": f"{number}" * (1 << 20)})
+    return _whole(Index(manifests=(entry,)).encode(), IMAGE_INDEX, 200, link)
+
+
 def _linking(to: str) -> Callable[[Asked], Raw]:
     """The list goes on at the same path of another server."""
     empty = Index(manifests=()).encode()
@@ -258,7 +266,7 @@ ATTACKS: dict[str, tuple[Attack, str, str]] = {
     "endless manifest": (_on("/manifests/", _endless()), "manifest", "net.too-large"),
     "manifest too large": (_manifest(b" " * ((4 << 20) + 1)), "manifest", "net.too-large"),
     "manifest nested deeply": (_manifest(b"[" * 200_000), "manifest", "json.depth"),
-    "manifest of nothing many times": (_manifest(b"[" + b"{}," * 1_000_000 + b"0]"), "manifest", "oci.document.value"),
+    "manifest of nothing many times": (_manifest(b"[" + b"{}," * 1_000_000 + b"0]"), "manifest", "json.values"),
     "compressed": (
         _on("/manifests/v1", _whole(b"", IMAGE_INDEX, 200, ("Content-Encoding", "gzip"))), "manifest", "net.encoding"),
     "401 for ever": (_on("", _challenge(_BASIC)), "manifest", "oci.auth.denied"),
@@ -303,6 +311,7 @@ ATTACKS: dict[str, tuple[Attack, str, str]] = {
     "the whole for a part": (
         _part(lambda first, last: _whole(LAYER_DATA, "a/b")), "range", "oci.range.unsupported"),
     "endless pages of referrers": (_on("/referrers/", _pages), "referrers", "oci.too-many"),
+    "endless pages of fat referrers": (_on("/referrers/", _fat_pages), "referrers", "oci.too-many"),
     "pages of referrers in a circle": (
         _on("/referrers/", lambda asked: _whole(
             Index(manifests=()).encode(), IMAGE_INDEX, 200, ("Link", f'<{asked.url}>; rel="next"'))),

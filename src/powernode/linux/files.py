@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Move file content and make it durable with as little work as the filesystem allows; read what others put there.
+"""Move file content and names, and make them durable, with as little work as the filesystem allows; read what others
+put there.
 
 Invariants: `copy` leaves the destination equal to the source from offset 0 and both offsets undefined; it tries a
 reflink, then a copy inside the kernel, then reads and writes, and falls through only for reasons that mean "not here".
 `read_regular` neither waits nor sets anything off, whatever was put in the place of the file.
 
-Out of scope: names, temporary files, verity; the errors are plain `OSError`, the callers know what they attempted.
+Out of scope: temporary files, verity; the errors are plain `OSError`, the callers know what they attempted.
 
     copy(source_fd, destination_fd)
     syncfs(directory_fd)
@@ -18,9 +19,10 @@ import fcntl
 import os
 import stat
 
-__all__ = ["copy", "read_regular", "syncfs", "try_lock"]
+__all__ = ["copy", "exchange", "read_regular", "syncfs", "try_lock"]
 
 _FICLONE = 0x40049409
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _CHUNK = 1 << 20
 _MAX_RANGE = 1 << 30
 # EINVAL: offsets or file types the method does not take; ETXTBSY: swap files; EPERM: sealed or immutable sources.
@@ -89,6 +91,13 @@ def syncfs(fd: int) -> None:
     from powernode.linux._syscall import check, libc
 
     check(libc.syncfs(fd))
+
+
+def exchange(one: str, other: str) -> None:
+    """Two names change places in one step; OSError with EINVAL where the filesystem has no such step."""
+    from powernode.linux._syscall import check, libc
+
+    check(libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE))
 
 
 def try_lock(fd: int) -> bool:

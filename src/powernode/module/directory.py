@@ -34,12 +34,14 @@ from powernode.composefs.store import ObjectStore, object_path
 from powernode.debian.lock import ARCHITECTURES
 from powernode.manifest.globs import compile_globs
 
-__all__ = ["DOCUMENT", "IMAGE", "MIN_VERSION", "OBJECTS", "Facts", "Fill", "Module", "Root", "from_tree", "merge_root"]
-__all__ += ["read", "refuse_existing", "write"]
+__all__ = ["DEFAULT_PRIORITY", "DOCUMENT", "IMAGE", "MAX_GLOBS", "MIN_VERSION", "OBJECTS", "Facts", "Fill", "Module"]
+__all__ += ["Root", "from_tree", "merge_root", "read", "refuse_existing", "write"]
 
 DOCUMENT, IMAGE, OBJECTS = "module.json", "image.erofs", "objects"
 MIN_VERSION = 1
 ANY_ARCHITECTURE = "all"
+DEFAULT_PRIORITY = 500_000
+"""The effective priority of what was built or pulled, until somebody assembles modules and gives another."""
 
 Fill = Callable[[ObjectStore], bytes]
 """Puts a tree's objects into the store and returns its image."""
@@ -48,7 +50,7 @@ _CODE = "module.directory"
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]{0,127}")
 _VERSION = re.compile(r"[a-z0-9][A-Za-z0-9+.~:_-]{0,127}")
 _PRIORITY_MAX = 1_000_000_000
-_MAX_GLOBS = 10_000
+MAX_GLOBS = 10_000
 _MAX_DOCUMENT_BYTES = 4 << 20
 
 
@@ -201,10 +203,10 @@ def _parse(data: bytes, what: str) -> tuple[Facts, Digest]:
             version=fields.text("version"),
             architecture=fields.text("architecture"),
             effective_priority=fields.integer("effective_priority", least=0, most=_PRIORITY_MAX),
-            file_spec=None if fields.null("file_spec") else tuple(fields.texts("file_spec", most=_MAX_GLOBS)),
-            mask=tuple(fields.texts("mask", [], most=_MAX_GLOBS)),
-            protected_spec=tuple(fields.texts("protected_spec", [], most=_MAX_GLOBS)),
-            dependency_spec=tuple(fields.texts("dependency_spec", [], most=_MAX_GLOBS)),
+            file_spec=None if fields.null("file_spec") else tuple(fields.texts("file_spec", most=MAX_GLOBS)),
+            mask=tuple(fields.texts("mask", [], most=MAX_GLOBS)),
+            protected_spec=tuple(fields.texts("protected_spec", [], most=MAX_GLOBS)),
+            dependency_spec=tuple(fields.texts("dependency_spec", [], most=MAX_GLOBS)),
             locked=fields.flag("locked", False),
             parent=None if fields.null("parent") else fields.text("parent"),
         )

@@ -230,7 +230,10 @@ def _attached(source: Source, digest: str, unreadable: list[str]) -> tuple[tuple
     """The documents about a manifest, and the first SBOM that can be read."""
     found: list[Attached] = []
     bill: Json = None
-    for descriptor in list(source.referrers(digest))[:_MAX_ATTACHED]:
+    referrers = source.referrers(digest)
+    if len(referrers) > _MAX_ATTACHED:
+        unreadable.append(f"{len(referrers) - _MAX_ATTACHED} of {len(referrers)} referrers: too many to look at")
+    for descriptor in referrers[:_MAX_ATTACHED]:
         kind = descriptor.artifact_type or "unknown"
         try:
             manifest = signatures.read_document(source, descriptor)

@@ -15,11 +15,10 @@ Out of scope: whom to believe (`verify`), which modules belong together.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,9 +48,7 @@ ORIGIN = "origin.json"
 """Beside module.json: which artifact the directory was made of."""
 
 _CODE = "module.pull"
-_DEFAULT_PRIORITY = 500_000
 _MAX_ORIGIN = 4096
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +82,7 @@ def pull(
     *,
     arch: str,
     store: Path | None = None,
-    effective_priority: int = _DEFAULT_PRIORITY,
+    effective_priority: int = modules.DEFAULT_PRIORITY,
     expected: Expected | None = None,
     jobs: int = 4,
     progress: Progress | None = None,
@@ -172,7 +169,7 @@ def _everything(source: RegistryStore, root: Descriptor) -> Iterator[Belonging]:
     """With the signatures that are named by tags; of what is said about the artifact nobody makes any."""
     walk, own = Walk(source), []
     for each in walk.over(root):
-        if each.subject is None:
+        if not each.is_said:
             own.append(each.descriptor.digest)
         yield each
     named = ((tag, source.find(tag)) for tag in cosign_tags(own))
@@ -214,7 +211,7 @@ class _Copying:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            for each in self._running.values() if kind is None else ():
+            for each in as_completed(self._running.values()) if kind is None else ():
                 each.result()
         finally:
             self._pool.shutdown(cancel_futures=True)
@@ -281,10 +278,13 @@ def _exchange(directory: Path, new: Path) -> None:
         files.syncfs(fd)
     if not directory.exists():
         new.rename(directory)
-    elif ctypes.CDLL(None, use_errno=True).renameat2(
-        _AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(directory), _RENAME_EXCHANGE
-    ):
-        number = ctypes.get_errno()
-        raise MachineError(f"{_CODE}.exchange", f"cannot replace {directory}", found=os.strerror(number))
+    else:
+        try:
+            files.exchange(str(new), str(directory))
+        except OSError as error:
+            hint = "its filesystem cannot do it in one step: move it away, and pull again"
+            raise MachineError(
+                f"{_CODE}.exchange", f"cannot replace {directory}", found=os.strerror(error.errno or 0), hint=hint
+            ) from error
     with _opened(directory.parent) as fd:
         os.fsync(fd)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from threading import Lock
 
@@ -145,7 +145,7 @@ class _Blobs:
         with ThreadPoolExecutor(max(1, jobs)) as pool:
             running = [pool.submit(self._push, blob) for blob in blobs]
             try:
-                for each in running:
+                for each in as_completed(running):
                     each.result()
             finally:
                 for each in running:

@@ -2,11 +2,13 @@
 """What belongs to an artifact: its manifests, what they list, and everything that is said about any of them.
 
 The walk is the same in a layout and in a registry, so push and pull carry the same things: manifests in the order in
-which they can be stored (what is listed before what lists it, a subject before what is about it).
+which they can be stored (what is listed before what lists it, a subject before what is about it), and first of all the
+artifact itself.
 
 Invariants: every manifest comes once; depth, number and size are bounded, whatever refers to what. What an artifact
-consists of was signed with it, what is said about it may be anybody's who can push: that has a bound of its own. Sizes
-are counted before anything of that size is fetched; nothing is kept of what was handed out.
+consists of was signed with it, what is said about it may be anybody's who can push: that has a bound of its own, and
+nothing becomes of the one kind by being mentioned in the other. Sizes are counted before anything of that size is
+fetched; of what was handed out only the digest is kept.
 
     walk = Walk(source)
     for found in walk.over(root):
@@ -47,6 +49,8 @@ class Belonging:
     data: bytes
     document: Manifest | Index
     subject: str | None
+    is_said: bool
+    """About the artifact, or in an index that is: no part of it."""
     tag: str | None = None
     """The tag that it is found by, where that is not the artifact's."""
 
@@ -66,26 +70,41 @@ class Walk:
 
     def over(self, root: Descriptor) -> Iterator[Belonging]:
         """Everything that goes along with `root`, itself included."""
-        return self._over(root, None, 0, is_said=False)
+        own = []
+        for each in self._listed(root, None, 0, is_said=False):
+            own.append(each.descriptor.digest)
+            yield each
+        for digest in own:
+            yield from self._about(digest, 1)
 
     def tagged(self, names: Sequence[tuple[str, Descriptor]]) -> Iterator[Belonging]:
         """Images that cosign's tags name; a tag that names something else is nobody's signature."""
         for tag, descriptor in names:
             if descriptor.media_type in MANIFEST_TYPES:
                 data, document = self._read(descriptor, 0, is_said=True)
-                yield Belonging(descriptor=descriptor, data=data, document=document, subject=None, tag=tag)
+                yield Belonging(
+                    descriptor=descriptor, data=data, document=document, subject=None, is_said=True, tag=tag
+                )
 
-    def _over(self, descriptor: Descriptor, subject: str | None, depth: int, *, is_said: bool) -> Iterator[Belonging]:
+    def _about(self, subject: str, depth: int) -> Iterator[Belonging]:
+        """What is about it, and what is about that."""
+        for referrer in self._source.referrers(subject):
+            found = []
+            for each in self._listed(referrer, subject, depth, is_said=True):
+                found.append(each.descriptor.digest)
+                yield each
+            for digest in found:
+                yield from self._about(digest, depth + 1)
+
+    def _listed(self, descriptor: Descriptor, subject: str | None, depth: int, *, is_said: bool) -> Iterator[Belonging]:
+        """It, and before it what it lists."""
         if descriptor.digest in self._seen or descriptor.media_type not in INDEX_TYPES | MANIFEST_TYPES:
             return
         data, document = self._read(descriptor, depth, is_said=is_said)
         if isinstance(document, Index):
             for entry in document.manifests:
-                yield from self._over(entry, None, depth + 1, is_said=is_said)
-        yield Belonging(descriptor=descriptor, data=data, document=document, subject=subject)
-        del data, document
-        for referrer in self._source.referrers(descriptor.digest):
-            yield from self._over(referrer, descriptor.digest, depth + 1, is_said=True)
+                yield from self._listed(entry, None, depth + 1, is_said=is_said)
+        yield Belonging(descriptor=descriptor, data=data, document=document, subject=subject, is_said=is_said)
 
     def _read(self, descriptor: Descriptor, depth: int, *, is_said: bool) -> tuple[bytes, Manifest | Index]:
         self._seen.add(descriptor.digest)

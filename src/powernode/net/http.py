@@ -187,7 +187,10 @@ class Response:
                 )
         return data
 
-    def read_all(self) -> bytes:
+    def read_all(self, most: int | None = None) -> bytes:
+        """The rest of the body; `most` is a narrower bound than the request's."""
+        if most is not None:
+            self._limit = min(self._limit, self._read + most)
         pieces = []
         while piece := self.read(_CHUNK):
             pieces.append(piece)

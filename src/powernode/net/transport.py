@@ -2,7 +2,7 @@
 """Carries HTTP with the standard library: connections used again, TLS, a proxy, deadlines and limits.
 
 Invariants: no redirect is followed and nothing is tried twice; nothing comes from the environment; certificates are
-checked unless the context was made otherwise; an answer whose head is too large, or that is no HTTP, is refused.
+checked; an answer whose head is too large, or that is no HTTP, is refused.
 Threads may share a transport. Refusals are net.unreachable, net.tls, net.certificate, net.proxy (setting up);
 net.timeout, net.too-slow, net.lost (on the way); net.headers, net.protocol, net.too-large, net.truncated, net.encoding
 (the answer).
@@ -46,7 +46,6 @@ def tls_context(
     ca_file: str | None = None,
     certificate_file: str | None = None,
     key_file: str | None = None,
-    unsafe_accept_any_certificate: bool = False,
 ) -> ssl.SSLContext:
     """Trusts the machine's authorities, or only those of `ca_file`; presents a certificate if one is given."""
     import ssl
@@ -59,9 +58,6 @@ def tls_context(
     except (OSError, ValueError) as error:
         name = ca_file if certificate_file is None else f"{ca_file or ''} {certificate_file} {key_file or ''}".strip()
         raise OperatorError("net.tls-files", f"cannot use {name}", found=str(error)[:200]) from error
-    if unsafe_accept_any_certificate:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
     return context
 
 

@@ -209,17 +209,9 @@ class BlobWriter:
         self.size += len(data)
         return len(data)
 
-    def tell(self) -> int:
-        return self.size
-
-    def flush(self) -> None:
-        """Nothing is held back; for those who write to files."""
-
-    def commit(self, *, expected: str | None = None) -> tuple[str, int]:
-        """The blob's digest and size; it is durable. With `expected` it must have that digest."""
+    def commit(self) -> tuple[str, int]:
+        """The blob's digest and size; it is durable."""
         digits = self._hasher.hexdigest() if self._checked is None else hex_of(self._checked)
-        if expected is not None:
-            check_content(self._hasher, expected)
         with on_this_machine("write a blob in", self._folder):
             os.fchmod(self._fd, 0o644)
             os.fsync(self._fd)

@@ -25,7 +25,7 @@ from powernode.oci.documents import Descriptor
 from powernode.oci.download import Download, check_range, range_header
 from powernode.oci.exchange import MAX_ERROR_BYTES, Ask, Pause, Reply, Session, exchange, refusal
 from powernode.oci.protocol import Fetched
-from powernode.oci.upload import CHUNK_BYTES, Uploaded, mount, upload
+from powernode.oci.upload import CHUNK_BYTES, mount, upload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         def write(self, data: bytes, /) -> object: ...
 
 
-__all__ = ["Fetched", "FileSource", "Registry", "Uploaded", "base_url"]
+__all__ = ["Fetched", "FileSource", "Registry", "base_url"]
 
 _PIECE = 1 << 17
 
@@ -130,6 +130,8 @@ class Registry:
         fetched = self.find(name)
         if fetched is None:
             where = f"{self.reference.registry}/{self.reference.repository}"
+            if wanted is not None:
+                raise DataError("oci.manifest.missing", f"{name} is listed in {where}, but is not there")
             raise OperatorError("oci.not-found", f"there is no {name[:150]} in {where}")
         found = fetched.descriptor
         if wanted is not None and (found.size, found.media_type) != (wanted.size, wanted.media_type):
@@ -141,12 +143,9 @@ class Registry:
             )
         return fetched
 
-    def tags(self) -> tuple[str, ...]:
-        return self._run(protocol.get_tags(self._session))
-
-    def referrers(self, digest: str, artifact_type: str | None = None) -> tuple[Descriptor, ...]:
+    def referrers(self, digest: str) -> tuple[Descriptor, ...]:
         """What says that it is about this digest, by the registry's list or by the fallback tag."""
-        return self._run(protocol.get_referrers(self._session, digest, artifact_type))
+        return self._run(protocol.get_referrers(self._session, digest))
 
     def has_manifest(self, digest: str) -> bool:
         return self._run(protocol.has_manifest(self._session, digest))
@@ -194,7 +193,7 @@ class Registry:
             try:
                 with self._open(descriptor, [range_header(start, length)]) as (reply, response):
                     check_range(reply, start, length, descriptor)
-                    data = response.read_all()
+                    data = response.read_all(length)
                 if len(data) == length:
                     return data
                 raise DataError("net.truncated", "the part ends early", expected=f"{length}", found=f"{len(data)}")
@@ -205,10 +204,9 @@ class Registry:
                 self._sleep(pause)
         raise AssertionError("the last try returns or raises")
 
-    def push_blob(self, descriptor: Descriptor, content: bytes | Source, *, mount_from: str | None = None) -> Uploaded:
-        """Send it, or have the registry take it from its repository `mount_from`."""
+    def push_blob(self, descriptor: Descriptor, content: bytes | Source) -> None:
         source = _BytesSource(content) if isinstance(content, bytes) else content
-        return self._run(upload(self._session, descriptor, source, mount_from=mount_from, chunk=self._chunk_bytes))
+        self._run(upload(self._session, descriptor, source, chunk=self._chunk_bytes))
 
     def mount_blob(self, descriptor: Descriptor, source: str) -> bool:
         """Whether the registry could take it from its repository `source`."""
@@ -246,9 +244,11 @@ class Registry:
 
     def _stream(self, ask: Ask, scope: Scope) -> tuple[Reply, Response]:
         reply, response = _drive(exchange(self._session, ask, scope), self.transport, self._sleep)
-        if response is None:
-            raise refusal(reply, f"{ask.url.path}")
-        return reply, response
+        if response is not None:
+            return reply, response
+        if reply.status == 404:
+            raise DataError("oci.blob.missing", f"there is no {ask.url.path} at {reply.url.authority}")
+        raise refusal(reply, f"{ask.url.path}")
 
 
 class _Pieces(list[bytes]):
@@ -300,4 +300,6 @@ def _perform(ask: Ask, transport: Transport) -> tuple[Reply, Response | None]:
     if ask.stream and response.status in (200, 206):
         return Reply(response.status, response.headers, b"", ask.url), response
     with response:
-        return Reply(response.status, response.headers, response.read_all(), ask.url), None
+        # Who asked for a large blob and is refused is not given as much in words.
+        body = response.read_all(MAX_ERROR_BYTES if ask.stream else None)
+        return Reply(response.status, response.headers, body, ask.url), None

@@ -108,6 +108,11 @@ class Descriptor(Value):
         self.artifact_type = artifact_type
         self.platform = platform
 
+    @classmethod
+    def parse(cls, data: bytes) -> Descriptor:
+        what = "the descriptor"
+        return _descriptor(canonical.decode(data, what=what, max_bytes=MAX_DOCUMENT_BYTES), what)
+
     def with_annotations(self, annotations: Mapping[str, str]) -> Descriptor:
         """The same content, annotated so and not otherwise."""
         return Descriptor(
@@ -118,10 +123,6 @@ class Descriptor(Value):
             artifact_type=self.artifact_type,
             platform=self.platform,
         )
-
-    def names_the_same(self, other: Descriptor) -> bool:
-        """Whether both stand for the same bytes, whatever else is said of them."""
-        return (self.digest, self.size) == (other.digest, other.size)
 
     def to_json(self) -> dict[str, Json]:
         document: dict[str, Json] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
@@ -246,9 +247,7 @@ def describe(
 def parse_document(data: bytes, *, media_type: str | None = None) -> Manifest | Index:
     """The manifest or index; `media_type` is what the bytes were said to be, and they must say the same."""
     what = "the manifest"
-    if sum(map(data.count, (b",", b"{", b"["))) > _MAX_VALUES:
-        raise DataError(f"{_CODE}.value", f"{what} holds too many values", expected=f"at most {_MAX_VALUES}")
-    value = canonical.decode(data, what=what, max_bytes=MAX_DOCUMENT_BYTES)
+    value = canonical.decode(data, what=what, max_bytes=MAX_DOCUMENT_BYTES, max_values=_MAX_VALUES)
     fields = Fields(value, code=_CODE, what=what)
     version = fields.integer("schemaVersion", least=0)
     if version != 2:

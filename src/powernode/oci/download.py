@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from powernode.oci.documents import Descriptor
     from powernode.oci.exchange import Reply
 
-__all__ = ["Download", "check_range", "range_header"]
+__all__ = ["PROGRESS_BYTES", "Download", "check_range", "range_header"]
 
-_PROGRESS = 1 << 20
-"""So much gained makes a try count as a good one."""
+PROGRESS_BYTES = 1 << 20
+"""So much gained makes a try count as a good one, in either direction."""
 
 
 class Download:
@@ -94,7 +94,7 @@ class Download:
 
     def pause_after(self, rules: Rules, code: str, chance: float) -> float | None:
         """How long to wait before going on from `position`; None to give up."""
-        if self.position - self._mark >= _PROGRESS:
+        if self.position - self._mark >= PROGRESS_BYTES:
             self._mark, self._tried = self.position, 0
         self._tried += 1
         return pause_after_error(rules, tried=self._tried, code=code, chance=chance)

@@ -70,15 +70,8 @@ class Layout:
         name = os.fspath(path)
         with on_this_machine("make the layout", name):
             os.makedirs(name, 0o755, exist_ok=True)
-            names = set(os.listdir(name))
-        if MARKER not in names:
-            if names - {INDEX, BLOBS}:  # those two are left when the power failed in here
-                raise OperatorError("oci.layout.not-empty", f"{name} holds something else", hint="name a new folder")
-            with on_this_machine("make the layout", name):
-                make_folders(f"{name}/{BLOBS}/sha256")
-            write_durably(f"{name}/{INDEX}", Index(manifests=()).encode(), mode=0o644)
-            marker = canonical.encode({"imageLayoutVersion": _VERSION})
-            write_durably(f"{name}/{MARKER}", marker, mode=0o644)
+        with _locked(name):
+            _complete(name)
         return cls(name)
 
     @staticmethod
@@ -110,10 +103,6 @@ class Layout:
             artifact_type=artifact_type,
             platform=platform,
         )
-
-    def writer(self) -> BlobWriter:
-        """For content that comes piece by piece: `write`, then `commit` gives digest and size."""
-        return self.blobs.writer()
 
     def receiver(self, descriptor: Descriptor) -> BlobWriter:
         """For a blob that the caller checks while it comes: nothing is hashed twice."""
@@ -172,7 +161,7 @@ class Layout:
         if name is not None:
             annotations[REF_NAME] = name
         entry = descriptor.with_annotations(annotations)
-        with self._locked():
+        with _locked(self.path):
             index = self._index()
             kept = [other for other in index.manifests if not _replaced(other, entry)]
             if name is None and any(other.digest == entry.digest for other in kept):
@@ -237,15 +226,29 @@ class Layout:
             return data
         raise OperatorError("oci.layout.none", f"{self.path} is no OCI layout", expected=f"{MARKER}, {INDEX}, {BLOBS}/")
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with on_this_machine("lock the layout", self.path):
-            fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(fd)
+
+def _complete(path: str) -> None:
+    """An empty layout in the folder, if there is none."""
+    with on_this_machine("make the layout", path):
+        names = set(os.listdir(path))
+        if MARKER in names:
+            return
+        if names - {INDEX, BLOBS}:  # those two are left when the power failed in here
+            raise OperatorError("oci.layout.not-empty", f"{path} holds something else", hint="name a new folder")
+        make_folders(f"{path}/{BLOBS}/sha256")
+    write_durably(f"{path}/{INDEX}", Index(manifests=()).encode(), mode=0o644)
+    write_durably(f"{path}/{MARKER}", canonical.encode({"imageLayoutVersion": _VERSION}), mode=0o644)
+
+
+@contextmanager
+def _locked(path: str) -> Iterator[None]:
+    with on_this_machine("lock the layout", path):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _replaced(old: Descriptor, new: Descriptor) -> bool:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""What can be asked of a registry, without I/O: manifests, tags, blobs, referrers (OCI distribution 1.1).
+"""What can be asked of a registry, without I/O: manifests, blobs, referrers (OCI distribution 1.1).
 
 Every function here is a generator in the sense of `exchange`. Uploads are in `upload`, the content of blobs in
 `download`.
 
 Invariants: a manifest is what its digest says, or, asked for by a tag, what the registry itself says its digest is;
-its type is the one in its own bytes. Lists are bounded in number and come from the repository that was asked. A
-registry without the referrers API is served through the fallback tag, which is read again after it was written: who
-lists something there has seen it listed.
+its type is the one in its own bytes. Lists are bounded, in number and in bytes, and come from the repository that was
+asked. A registry without the referrers API is served through the fallback tag, which is read again after it was
+written: who lists something there has seen it listed.
 
 Out of scope: what manifests mean; deleting; registries that lose a tag's update after it was seen.
 
@@ -17,11 +17,9 @@ Out of scope: what manifests mean; deleting; registries that lose a tag's update
 
 from __future__ import annotations
 
-from urllib.parse import quote
+import re
 
-from powernode.base import canonical
 from powernode.base.errors import DataError, MachineError
-from powernode.base.fields import Fields
 from powernode.base.values import Value
 from powernode.oci.digests import digest_of, hasher_for, hex_of, is_digest
 from powernode.oci.documents import (
@@ -33,7 +31,6 @@ from powernode.oci.documents import (
     parse_document,
 )
 from powernode.oci.exchange import Ask, Pause, exchange, refusal
-from powernode.oci.reference import is_tag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,16 +43,15 @@ __all__ = [
     "fallback_tag",
     "get_manifest",
     "get_referrers",
-    "get_tags",
     "has_blob",
     "has_manifest",
     "put_manifest",
 ]
 
 MAX_REFERRERS = 4096
-MAX_TAGS = 100_000
 _MAX_PAGES = 200
-_MAX_TAGS_PAGE = 4 << 20
+_MAX_LIST_BYTES = 2 * MAX_DOCUMENT_BYTES
+_LINK = re.compile(r"<([^<>]*)>([^<]*)")
 _ACCEPT = ("Accept", ", ".join(sorted(INDEX_TYPES | MANIFEST_TYPES)))
 
 
@@ -116,33 +112,13 @@ def put_manifest(
     return reply.headers.get("oci-subject") is not None
 
 
-def get_tags(session: Session) -> Steps[tuple[str, ...]]:
-    found: dict[str, None] = {}
-    url: Url | None = session.url("tags/list?n=1000")
-    for _ in range(_MAX_PAGES):
-        if url is None:
-            return tuple(found)
-        reply = yield from exchange(session, Ask("GET", url, max_body=_MAX_TAGS_PAGE), session.pull)
-        if reply.status == 404:
-            return ()
-        if reply.status != 200:
-            raise refusal(reply, f"the list of tags of {session.repository}")
-        value = canonical.decode(reply.body, what="the list of tags", max_bytes=_MAX_TAGS_PAGE)
-        fields = Fields(value, code="oci.tags", what="the list of tags")
-        tags = [] if fields.null("tags") else fields.texts("tags", [], most=MAX_TAGS, longest=128)
-        found.update(dict.fromkeys(tag for tag in tags if is_tag(tag)))
-        url = _next_page(session, reply, url)
-    raise _too_many(f"tags in {session.repository}", f"{_MAX_PAGES} pages")
-
-
-def get_referrers(session: Session, digest: str, artifact_type: str | None = None) -> Steps[tuple[Descriptor, ...]]:
+def get_referrers(session: Session, digest: str) -> Steps[tuple[Descriptor, ...]]:
     """What says that it is about this digest, by the registry's list, else by the fallback tag."""
-    found = None if session.lists_referrers is False else (yield from _listed_referrers(session, digest, artifact_type))
+    found = None if session.lists_referrers is False else (yield from _listed_referrers(session, digest))
     if found is None:
         tagged = yield from get_manifest(session, fallback_tag(digest))
         found = _entries(tagged)
-    # The registry may or may not have filtered; either way the answer is the same.
-    return tuple(each for each in found if artifact_type is None or each.artifact_type == artifact_type)
+    return found
 
 
 def add_referrer(session: Session, referrer: Descriptor, subject: str) -> Steps[None]:
@@ -156,7 +132,7 @@ def add_referrer(session: Session, referrer: Descriptor, subject: str) -> Steps[
         if tried > session.rules.tries:
             break
         if len(entries) >= MAX_REFERRERS:
-            raise _too_many(f"referrers of {subject}", f"{MAX_REFERRERS}")
+            raise _too_many(subject)
         index = Index(manifests=(*entries, referrer))
         try:
             yield from put_manifest(session, tag, index.encode(), index.media_type, only_if=_condition(tagged))
@@ -198,11 +174,11 @@ def check_stated(reply: Reply, digest: str) -> None:
         )  # fmt: skip
 
 
-def _listed_referrers(session: Session, digest: str, artifact_type: str | None) -> Steps[tuple[Descriptor, ...] | None]:
+def _listed_referrers(session: Session, digest: str) -> Steps[tuple[Descriptor, ...] | None]:
     """By the referrers API; None where there is none."""
-    query = f"?artifactType={quote(artifact_type, safe='')}" if artifact_type else ""
-    url: Url | None = session.url(f"referrers/{digest}{query}")
+    url: Url | None = session.url(f"referrers/{digest}")
     found: dict[str, Descriptor] = {}
+    size = 0
     for page in range(_MAX_PAGES):
         if url is None:
             return tuple(found.values())
@@ -215,10 +191,11 @@ def _listed_referrers(session: Session, digest: str, artifact_type: str | None) 
             raise refusal(reply, f"the referrers of {digest}")
         session.lists_referrers = True
         found.update((each.digest, each) for each in Index.parse(reply.body).manifests)
-        if len(found) > MAX_REFERRERS:
+        size += len(reply.body)
+        if len(found) > MAX_REFERRERS or size > _MAX_LIST_BYTES:
             break
         url = _next_page(session, reply, url)
-    raise _too_many(f"referrers of {digest}", f"{MAX_REFERRERS}")
+    raise _too_many(digest)
 
 
 def _is_index(reply: Reply) -> bool:
@@ -274,11 +251,10 @@ def _media_type(reply: Reply) -> str | None:
 
 def _next_page(session: Session, reply: Reply, url: Url) -> Url | None:
     """Where the list goes on: in the same repository of the same registry, or nowhere."""
-    for link in reply.headers.all("link"):
-        target, _, parameters = link.partition(">")
-        if 'rel="next"' not in parameters.replace(" ", "") and "rel=next" not in parameters.replace(" ", ""):
+    for target, parameters in _LINK.findall(", ".join(reply.headers.all("link"))):
+        if "rel=next" not in parameters.replace(" ", "").replace('"', ""):
             continue
-        following = url.join(target.strip().removeprefix("<"))
+        following = url.join(target)
         prefix = f"/v2/{session.repository}/"
         if following.origin != session.base.origin or not following.path.startswith(prefix) or following == url:
             raise DataError("oci.link", "the list goes on elsewhere", expected=prefix, found=str(following)[:200])
@@ -286,5 +262,10 @@ def _next_page(session: Session, reply: Reply, url: Url) -> Url | None:
     return None
 
 
-def _too_many(what: str, expected: str) -> DataError:
-    return DataError("oci.too-many", f"too many {what}", expected=f"at most {expected}")
+def _too_many(subject: str) -> DataError:
+    return DataError(
+        "oci.too-many",
+        f"too many referrers of {subject}",
+        expected=f"at most {MAX_REFERRERS}, on {_MAX_PAGES} pages with {_MAX_LIST_BYTES} bytes in all",
+        hint="whoever may push to the repository can add some: remove what is not yours",
+    )

@@ -2,20 +2,22 @@
 """A blob to a registry, without I/O: mounted from a neighbour, in one piece or in several, resumed where it broke off.
 
 Invariants: `upload` returns only after the registry has said that it has content with this digest; what of it the
-registry has already (told by its Range) is not sent again; the number of tries is bounded, and only progress renews it.
+registry has already (told by its Range) is not sent again; the number of tries is bounded, and only coming further than
+ever before renews it.
 
 Out of scope: whether the blob was there before (`protocol.has_blob`).
 
-    how = yield from upload(session, descriptor, source, mount_from="acme/base")     # Uploaded.MOUNTED
+    if not (yield from mount(session, descriptor, "acme/base")):
+        yield from upload(session, descriptor, source)
 """
 
 from __future__ import annotations
 
-from enum import Enum
 from urllib.parse import quote
 
 from powernode.base.errors import DataError, MachineError, PowernodeError
 from powernode.net.retry import pause_after_status
+from powernode.oci.download import PROGRESS_BYTES
 from powernode.oci.exchange import Ask, Pause, checked_target, exchange, pause_for, refusal
 from powernode.oci.protocol import check_stated, has_blob
 
@@ -33,18 +35,13 @@ if TYPE_CHECKING:
         def part(self, start: int, length: int) -> bytes | Content: ...
 
 
-__all__ = ["CHUNK_BYTES", "Uploaded", "mount", "upload"]
+__all__ = ["CHUNK_BYTES", "mount", "upload"]
 
 CHUNK_BYTES = 32 << 20
 """Blobs up to this size go in one piece."""
 
 _MAX_BEGINNINGS = 3
 _OCTETS = ("Content-Type", "application/octet-stream")
-
-
-class Uploaded(Enum):
-    MOUNTED = "mounted"
-    SENT = "sent"
 
 
 def mount(session: Session, descriptor: Descriptor, source: str) -> Steps[bool]:
@@ -58,33 +55,18 @@ def mount(session: Session, descriptor: Descriptor, source: str) -> Steps[bool]:
     return False
 
 
-def upload(
-    session: Session,
-    descriptor: Descriptor,
-    source: Source,
-    *,
-    mount_from: str | None = None,
-    chunk: int = CHUNK_BYTES,
-) -> Steps[Uploaded]:
+def upload(session: Session, descriptor: Descriptor, source: Source, *, chunk: int = CHUNK_BYTES) -> Steps[None]:
     tried = 0
     for _ in range(_MAX_BEGINNINGS):
-        reply = yield from _start(session, descriptor, mount_from)
-        if reply.status == 201 and mount_from is not None:
-            check_stated(reply, descriptor.digest)
-            return Uploaded.MOUNTED
+        reply = yield from _start(session, descriptor)
         sending = _Sending(session, descriptor, source, reply, chunk, tried)
         if (yield from sending.run()):
-            return Uploaded.SENT
+            return
         # The upload is gone, perhaps because it was complete when the connection broke off.
         if (yield from has_blob(session, descriptor)):
-            return Uploaded.SENT
-        tried, mount_from = sending.tried, None
-    raise MachineError(
-        "oci.upload.lost",
-        f"the registry loses the upload of {descriptor.digest}",
-        found=f"begun {_MAX_BEGINNINGS} times",
-        hint="try again later",
-    )
+            return
+        tried = sending.tried
+    raise _lost(descriptor, f"begun {_MAX_BEGINNINGS} times")
 
 
 class _Sending:
@@ -96,7 +78,7 @@ class _Sending:
         self._session = session
         self._descriptor = descriptor
         self._source = source
-        self._offset = 0
+        self._offset = self._furthest = 0
         self._location = _location(reply)
         least = reply.headers.get("oci-chunk-min-length") or ""
         self._chunk = max(chunk, int(least) if least.isascii() and least.isdigit() and len(least) < 10 else 0)
@@ -149,8 +131,14 @@ class _Sending:
             has = self._offset + length
         if not self._offset < has <= self._offset + length:
             raise _wrong_range(reply, f"{self._offset + 1} to {self._offset + length} bytes", has)
-        self._offset, self.tried = has, 0
+        self._offset = has
         self._location = _location(reply, self._location)
+        if has - self._furthest >= min(length, PROGRESS_BYTES):
+            self._furthest, self.tried = has, 0
+            return
+        self.tried += 1  # it forgets, or takes next to nothing of each piece
+        if self.tried >= self._session.rules.tries:
+            raise _lost(self._descriptor, f"{self._furthest} bytes are there after {self.tried} tries")
 
     def _ask_offset(self) -> Steps[bool]:
         """Learn how much of it the registry has; False when it does not know the upload any more."""
@@ -190,7 +178,7 @@ class _Sending:
             raise refusal(reply, f"the upload of {self._descriptor.digest}")
 
 
-def _start(session: Session, descriptor: Descriptor, mount_from: str | None) -> Steps[Reply]:
+def _start(session: Session, descriptor: Descriptor, mount_from: str | None = None) -> Steps[Reply]:
     query, scope = "", session.push
     if mount_from is not None:
         query = f"?mount={quote(descriptor.digest)}&from={quote(mount_from, safe='')}"
@@ -215,6 +203,11 @@ def _range_end(reply: Reply) -> int | None:
     if start != "0" or not dash or not (end.isascii() and end.isdigit() and len(end) < 20):
         raise _wrong_range(reply, "0-END", text[:50])
     return int(end) + 1
+
+
+def _lost(descriptor: Descriptor, found: str) -> MachineError:
+    message = f"the registry loses the upload of {descriptor.digest}"
+    return MachineError("oci.upload.lost", message, found=found, hint="try again later")
 
 
 def _wrong_range(reply: Reply, expected: str, found: object) -> DataError:

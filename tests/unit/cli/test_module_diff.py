@@ -49,6 +49,7 @@ def test_two_versions(run: Run, oci: Path) -> None:
     answer = run("module", "diff", f"{oci}:v0.1.0", f"{oci}:v0.2.0")
     assert answer.status == 0, answer.err
     *lines, last = answer.out.decode().splitlines()
+    transfer = lines[-2]
     assert lines == [
         "my-redis 0.1.0 -> 0.2.0, amd64",
         "manifest:",
@@ -63,12 +64,17 @@ def test_two_versions(run: Run, oci: Path) -> None:
         "  + /usr/bin/odd/\\x1b[2J",
         "  ~ /usr/bin/redis: size 4000 -> 5000, content",
         "  and 1 differ in their times only",
+        transfer,
+        "",
     ]
-    assert last.startswith("an update reads 1 objects, 5.0 kB of 5.0 kB (")
+    assert transfer.startswith("an update reads 1 objects, 5.0 kB of 5.0 kB (")
+    assert last == "only the first is for arm64"
 
 
 def test_for_machines(run: Run, oci: Path) -> None:
-    found = run("module", "diff", "--json", f"{oci}:v0.1.0", f"{oci}:v0.2.0").json["architectures"]["amd64"]
+    answer = run("module", "diff", "--json", f"{oci}:v0.1.0", f"{oci}:v0.2.0").json
+    assert (answer["only_before"], answer["only_after"]) == (["arm64"], [])
+    found = answer["architectures"]["amd64"]
     assert found["same_image"] is False
     assert found["packages"] == [
         {"name": "redis-server:amd64", "what": "upgraded", "before": "5:8.0.2-3", "after": "5:8.0.2-4"}
@@ -80,7 +86,7 @@ def test_for_machines(run: Run, oci: Path) -> None:
 
 
 def test_a_module_directory_with_its_own_artifact(run: Run, oci: Path, tmp_path: Path) -> None:
-    answer = run("module", "diff", tmp_path / "amd64-0.1.0", f"{oci}:v0.1.0")
+    answer = run("module", "diff", "--arch=amd64", tmp_path / "amd64-0.1.0", f"{oci}:v0.1.0")
     assert answer.out.decode().splitlines()[-1] == "the files are the same: an update reads nothing"
     assert b"files:" not in answer.out
 

@@ -168,6 +168,17 @@ def test_a_module_directory_has_no_sbom(run: Run, tmp_path: Path) -> None:
     assert run("module", "inspect", "--arch=arm64", tmp_path / "module").code == "module.inspect.architecture"
 
 
+def test_every_way_to_name_a_layout(run: Run, oci: Path, tmp_path: Path) -> None:
+    (tmp_path / "own/build").mkdir(parents=True)
+    (tmp_path / "own/build/oci").symlink_to(oci)
+    expected = run("module", "inspect", "--json", f"{oci}:v0.1.0").json
+    digest = expected["architectures"]["amd64"]["index"]
+    for folder in (oci, tmp_path / "own"):
+        for name in ("", ":v0.1.0", f"@{digest}"):
+            assert run("module", "inspect", "--json", f"{folder}{name}").json == expected
+    assert run("module", "inspect", tmp_path / "own/build").code == "cli.module.no-layout"
+
+
 def test_what_is_no_module(run: Run, tmp_path: Path, oci: Path) -> None:
     assert run("module", "inspect", tmp_path).code == "cli.module.no-layout"
     assert run("module", "inspect", f"{oci}:v9").code == "module.inspect.none"

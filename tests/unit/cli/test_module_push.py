@@ -61,6 +61,15 @@ def test_the_build_of_a_module_s_folder(run: Run, made: Made, address: str, tmp_
     assert answer["digest"] == made.index.digest
 
 
+def test_by_its_digest(run: Run, made: Made, address: str) -> None:
+    """It has a name there; a signature has none."""
+    answer = run("module", "push", f"{made.folder}@{made.index.digest}", f"{address}/acme/redis", "--json").json
+    assert (answer["digest"], answer["tags"]) == (made.index.digest, [TAG])
+    signature = f"{made.folder}@{made.layout.referrers(made.index.digest)[0].digest}"
+    assert run("module", "push", signature, f"{address}/acme/redis").code == "cli.module.push"
+    assert run("module", "push", signature, f"{address}/acme/redis", "--tag=x", "--json").json["tags"] == ["x"]
+
+
 @pytest.mark.parametrize(
     ("layout", "reference", "code"),
     [

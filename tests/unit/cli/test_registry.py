@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from powernode.cli.registry import serve
 from powernode.net.transport import HttpTransport, tls_context
 from powernode.oci.client import Registry
 from powernode.oci.credentials import Credentials
@@ -69,6 +70,15 @@ def test_what_was_pushed_is_there_after_a_kill(tmp_path: Path) -> None:
         process.returncode = 0
 
 
+def test_a_second_writer_is_refused(run: Run, tmp_path: Path) -> None:
+    root = f"--root={tmp_path}/registry"
+    with served(root) as (first, _):
+        assert run("registry", "serve", "--listen=127.0.0.1:0", root).code == "cli.registry.in-use"
+        connect(first).push_blob(BLOB, b"hello")
+        with served(root, "--read-only") as (second, _):
+            assert connect(second).has_blob(BLOB)
+
+
 def test_with_tls_and_passwords(tmp_path: Path) -> None:
     certificate, key, passwords = (str(tmp_path / name) for name in ("cert.pem", "key.pem", "passwords"))
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=x"
@@ -95,6 +105,7 @@ def test_with_tls_and_passwords(tmp_path: Path) -> None:
         (["--tls-cert=x"], "cli.registry.tls"),
         (["--tls-cert=x", "--tls-key=y"], "cli.registry.tls"),
         (["--auth=none"], "cli.system"),
+        (["--root=/dev/null/registry"], "cli.system"),
         (["folder"], "cli.operands"),
     ],
 )
@@ -112,6 +123,24 @@ def test_the_commands_of_the_documentation_can_be_typed() -> None:
     codes = set(re.findall(r"`(oci\.[a-z.-]+|net\.[a-z-]+)`", text))
     sources = "".join(path.read_text() for path in (Path(__file__).parents[3] / "src/powernode").rglob("*.py"))
     assert [code for code in codes if f'"{code}"' not in sources] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "warned"),
+    [
+        ([], ""),
+        (["--listen=[::1]:5000", "--auth=x"], ""),
+        (["--listen=0.0.0.0:5000"], "--auth"),
+        (["--listen=0.0.0.0:5000", "--read-only"], ""),
+        (["--listen=0.0.0.0:5000", "--auth=x"], "--tls-cert"),
+        (["--listen=0.0.0.0:5000", "--auth=x", "--tls-cert=y", "--tls-key=z"], ""),
+    ],
+)
+def test_what_others_can_reach(words: list[str], warned: str) -> None:
+    arguments = serve.COMMAND.parse(words)
+    assert arguments is not None
+    found = list(serve._warnings(arguments))
+    assert ["without " + warned in each for each in found] == ([True] if warned else [])
 
 
 def test_passwords_that_others_may_read(run: Run, tmp_path: Path) -> None:

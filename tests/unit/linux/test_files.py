@@ -68,6 +68,16 @@ def test_syncfs(tmp_path: Path) -> None:
         files.syncfs(fd)
 
 
+def test_names_change_places(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    (one / "below").mkdir(parents=True)
+    other.write_text("a file")
+    files.exchange(str(one), str(other))
+    assert (one.read_text(), other.joinpath("below").is_dir()) == ("a file", True)
+    with pytest.raises(FileNotFoundError):
+        files.exchange(str(one), str(tmp_path / "nothing"))
+
+
 def test_lock_is_exclusive_and_ends_with_its_process(tmp_path: Path) -> None:
     code = "import os, sys; from powernode.linux import files; fd = os.open(sys.argv[1], os.O_RDONLY)\n"
     code += "print(files.try_lock(fd), flush=True); sys.stdin.read()"

@@ -195,6 +195,12 @@ def test_an_sbom_that_cannot_be_read_hides_nothing_else(layout: Layout, tmp_path
     assert len(listing(part.tree)) == 7
 
 
+def test_what_is_too_much_to_look_at_is_said(layout: Layout, part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("powernode.module.inspect._MAX_ATTACHED", 0)
+    (found,) = of_source(LayoutSource(layout), "v0.1.0")
+    assert (found.attached, found.unreadable) == ((), ("1 of 1 referrers: too many to look at",))
+
+
 @pytest.mark.parametrize(
     "bill",
     [

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from powernode import native
-from powernode.base.errors import DataError, OperatorError, PowernodeError
+from powernode.base.errors import DataError, MachineError, OperatorError, PowernodeError
 from powernode.composefs import image as images
 from powernode.module import directory as modules
 from powernode.module.expected import Expected
@@ -155,6 +155,19 @@ def test_most_of_it_comes_as_one_stream(
     assert len(whole) == 1
 
 
+def test_what_does_not_fit_is_not_fetched(
+    registry: Registry, direct: Direct, versions: tuple[Made, Made], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = list(os.statvfs("/"))
+    about[4] = 1  # f_bavail
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(about))
+    with pytest.raises(MachineError) as refused:
+        pulled(registry, "v1", tmp_path / "redis")
+    assert refused.value.code == "module.pull.no-space"
+    assert all("Range" in dict(each.headers) for each in blob_requests(direct, versions[0]))  # for the table alone
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["registry"]
+
+
 def test_a_registry_without_ranges(
     registry: Registry, direct: Direct, versions: tuple[Made, Made], tmp_path: Path
 ) -> None:
@@ -181,6 +194,16 @@ def test_a_damaged_module_is_made_whole(registry: Registry, versions: tuple[Made
     again = pulled(registry, "v1", tmp_path / "redis")
     assert (again.is_unchanged, again.fetched_objects) == (False, 2)
     assert contents(tmp_path / "redis") == contents(versions[0].module.directory)
+
+
+def test_a_filesystem_that_cannot_replace(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = pulled(registry, "v1", tmp_path / "redis")
+    monkeypatch.setattr("powernode.linux.files._RENAME_EXCHANGE", 1 << 20)
+    with pytest.raises(MachineError) as caught:
+        pulled(registry, "v2", tmp_path / "redis")
+    assert caught.value.code == "module.pull.exchange"
+    assert modules.read(tmp_path / "redis") == first.module
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["redis", "registry"]
 
 
 def test_what_was_not_pulled_is_not_replaced(registry: Registry, versions: tuple[Made, Made], tmp_path: Path) -> None:
@@ -345,6 +368,23 @@ def test_an_unchanged_verified_module_costs_manifests_and_signatures(
     assert {each.removeprefix("GET blobs/") for each in blobs} == bundles | signatures
     assert len(blobs) == 2
     assert len(manifests) <= 8
+
+
+@pytest.mark.skipif(native.library() is None, reason="signatures are checked by the C library")
+def test_a_signature_that_is_listed_and_gone_hides_no_other(
+    registry: Registry, direct: Direct, versions: tuple[Made, Made]
+) -> None:
+    made = versions[0]
+    gone = made.layout.referrers(made.index.digest)[0].digest
+
+    def change(request: Request) -> Response | None:
+        return Response(request, 404, Headers(), io.BytesIO()) if request.url.path.endswith(gone) else None
+
+    direct.change = change
+    found = gather(RegistryStore(registry), made.index.digest)
+    assert ([each.kind for each in found.found], len(found.unreadable)) == ([Kind.SIMPLE], 1)
+    policy = read_policy(keys=[made.public_key])
+    assert verify_reference(RegistryStore(registry), "v1", policy, now=0).digest == made.index.digest
 
 
 def _manifest(made: Made, descriptor: Descriptor) -> Manifest:

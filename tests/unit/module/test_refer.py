@@ -74,7 +74,22 @@ def test_the_order() -> None:
     root = source.add(Index(manifests=(part,)))
     said = source.add(Manifest(config=CONFIG, layers=(), annotations={"is": "said"}), about=part.digest)
     found = [(each.descriptor.digest, each.subject) for each in Walk(source).over(root)]
-    assert found == [(part.digest, None), (said.digest, part.digest), (root.digest, None)]
+    assert found == [(part.digest, None), (root.digest, None), (said.digest, part.digest)]
+
+
+def test_nobody_makes_a_part_something_that_is_said() -> None:
+    """Whoever may push says something about one part that mentions the other one."""
+    source = Described()
+    parts = [source.add(Manifest(config=CONFIG, layers=(blob(each, 2 * GIGABYTE),))) for each in range(2)]
+    root = source.add(Index(manifests=tuple(parts)))
+    other = source.add(Manifest(config=CONFIG, layers=(), annotations={"not": "ours"}))
+    about = source.add(Index(manifests=(parts[1], other)), about=parts[0].digest)
+    found = {each.descriptor.digest: each.is_said for each in Walk(source).over(root)}
+    assert [digest for digest, is_said in found.items() if not is_said] == [
+        *(each.digest for each in parts),
+        root.digest,
+    ]
+    assert [digest for digest in found if found[digest]] == [other.digest, about.digest]
 
 
 @pytest.mark.parametrize(("number", "code"), [(4, None), (9, "module.refer.manifest-bytes")])

@@ -86,6 +86,16 @@ def test_exactly_the_most() -> None:
     assert response(b"x" * 100).read_all() == b"x" * 100
 
 
+def test_a_narrower_bound() -> None:
+    answer = response(b"x" * 12)
+    assert (answer.read(2), answer.read_all(10)) == (b"xx", b"x" * 10)
+    for headers in ([], [("Content-Length", "11")]):
+        answer = response(b"x" * 11, *headers)
+        with pytest.raises(DataError) as caught:
+            answer.read_all(10)
+        assert caught.value.code == "net.too-large"
+
+
 @pytest.mark.parametrize(
     ("data", "length", "code"),
     [(b"x" * 101, None, "net.too-large"), (b"x", "101", "net.too-large"), (b"x", "2", "net.truncated")],

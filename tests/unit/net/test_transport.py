@@ -23,15 +23,16 @@ from unit.net.conftest import Script, Server
 
 Serve = Callable[..., Server]
 QUICK = Timing(connect_s=1, answer_s=0.3, window_s=0.2, least_rate=1000)
+"""Only for servers that are too slow: a machine may be slow, too."""
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 
-def transport(timing: Timing = QUICK) -> HttpTransport:
+def transport(timing: Timing | None = None) -> HttpTransport:
     return HttpTransport(time.monotonic, timing=timing)
 
 
-def get(server: Server) -> bytes:
-    with transport().open(Request("GET", server.url, max_body=1 << 16)) as response:
+def get(server: Server, timing: Timing | None = None) -> bytes:
+    with transport(timing).open(Request("GET", server.url, max_body=1 << 16)) as response:
         return response.read_all()
 
 
@@ -248,12 +249,12 @@ def test_a_bad_server_is_given_up(serve: Serve, defect: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(PowernodeError) as caught:
-            get(server)
+            get(server, QUICK if code in ("net.timeout", "net.too-slow") else None)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert caught.value.code == code
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 10
     assert peak < 4 << 20
 
 
@@ -265,17 +266,18 @@ def test_a_server_that_does_not_take_the_body(serve: Serve) -> None:
 
     server = serve(script)
     with pytest.raises(PowernodeError) as caught:
-        transport().open(Request("PUT", server.url, body=b"x" * (32 << 20), max_body=10))
+        transport(QUICK).open(Request("PUT", server.url, body=b"x" * (32 << 20), max_body=10))
     assert caught.value.code == "net.timeout"
 
 
 def test_a_slow_consumer_is_nobodys_fault(serve: Serve) -> None:
     server = serve(answering(HEAD + b"Content-Length: 900000\r\n\r\n" + b"x" * 900_000))
-    with transport().open(Request("GET", server.url, max_body=1 << 20)) as response:
+    client = transport(Timing(window_s=0.4, least_rate=10_000_000))
+    with client.open(Request("GET", server.url, max_body=1 << 20)) as response:
         size = 0
-        while piece := response.read(300_000):
+        while piece := response.read(100_000):
             size += len(piece)
-            time.sleep(0.1)
+            time.sleep(0.06)
     assert size == 900_000
 
 
@@ -287,7 +289,7 @@ def test_a_steady_server_may_take_longer_than_a_window(serve: Serve) -> None:
             time.sleep(0.02)
             peer.sendall(b"x" * 2000)
 
-    assert len(get(serve(script))) == 60_000
+    assert len(get(serve(script), Timing(window_s=0.4, least_rate=1000))) == 60_000
 
 
 def test_nobody_listens() -> None:
@@ -307,7 +309,7 @@ def test_headers_cannot_be_smuggled_in(serve: Serve, value: str) -> None:
 
 def test_through_a_proxy(serve: Serve) -> None:
     server: Server = serve(lambda peer: (server.head(peer), peer.sendall(OK))[1])
-    client = HttpTransport(time.monotonic, proxy=server.url, timing=QUICK)
+    client = HttpTransport(time.monotonic, proxy=server.url)
     with client.open(Request("GET", Url.parse("http://registry.example/v2/"), max_body=2)) as response:
         assert response.read_all() == b"hi"
     assert server.heads[0].startswith(b"GET http://registry.example/v2/ HTTP/1.1\r\nHost: registry.example\r\n")
@@ -315,7 +317,7 @@ def test_through_a_proxy(serve: Serve) -> None:
 
 def test_a_proxy_that_refuses(serve: Serve) -> None:
     server = serve(answering(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"))
-    client = HttpTransport(time.monotonic, proxy=server.url, timing=QUICK)
+    client = HttpTransport(time.monotonic, proxy=server.url)
     with pytest.raises(PowernodeError) as caught:
         client.open(Request("GET", Url.parse("https://registry.example/v2/"), max_body=2))
     assert caught.value.code == "net.proxy"
@@ -350,7 +352,7 @@ class TestTls:
         return server
 
     def test_with_the_authority(self, server: Server, files: tuple[str, str]) -> None:
-        client = HttpTransport(time.monotonic, tls=lambda: tls_context(ca_file=files[0]), timing=QUICK)
+        client = HttpTransport(time.monotonic, tls=lambda: tls_context(ca_file=files[0]))
         for _ in range(3):
             with client.open(Request("GET", server.url, max_body=2)) as response:
                 assert response.read_all() == b"hi"
@@ -361,9 +363,7 @@ class TestTls:
         def context() -> ssl.SSLContext:
             return tls_context(ca_file=files[0], certificate_file=files[0], key_file=files[1])
 
-        with HttpTransport(time.monotonic, tls=context, timing=QUICK).open(
-            Request("GET", server.url, max_body=2)
-        ) as response:
+        with HttpTransport(time.monotonic, tls=context).open(Request("GET", server.url, max_body=2)) as response:
             assert response.read_all() == b"hi"
         assert self.presented[0]
 
@@ -376,18 +376,18 @@ class TestTls:
                 _copy(peer, other)
 
         proxy = serve(tunnel)
-        client = HttpTransport(time.monotonic, tls=lambda: tls_context(ca_file=files[0]), proxy=proxy.url, timing=QUICK)
+        client = HttpTransport(time.monotonic, tls=lambda: tls_context(ca_file=files[0]), proxy=proxy.url)
         with client.open(Request("GET", server.url, max_body=2)) as response:
             assert response.read_all() == b"hi"
 
     def test_a_stranger(self, server: Server) -> None:
         with pytest.raises(PowernodeError) as caught:
-            HttpTransport(time.monotonic, timing=QUICK).open(Request("GET", server.url, max_body=2))
+            transport().open(Request("GET", server.url, max_body=2))
         assert caught.value.code == "net.certificate"
 
     def test_a_name_that_is_not_in_the_certificate(self, server: Server, files: tuple[str, str]) -> None:
         url = Url.parse(str(server.url).replace("127.0.0.1", "localhost"))
-        client = HttpTransport(time.monotonic, tls=lambda: tls_context(ca_file=files[0]), timing=QUICK)
+        client = HttpTransport(time.monotonic, tls=lambda: tls_context(ca_file=files[0]))
         with pytest.raises(PowernodeError) as caught:
             client.open(Request("GET", url, max_body=2))
         assert caught.value.code == "net.certificate"
@@ -396,7 +396,7 @@ class TestTls:
         server = serve(answering(OK))
         url = Url.parse(str(server.url).replace("http:", "https:"))
         with pytest.raises(PowernodeError) as caught:
-            HttpTransport(time.monotonic, timing=QUICK).open(Request("GET", url, max_body=2))
+            transport(QUICK).open(Request("GET", url, max_body=2))
         assert caught.value.code in ("net.tls", "net.timeout")
 
     def test_files_that_are_not_there(self, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_refused(defect: str) -> None:
         b"[" * 100_000: "json.depth",
         b" " * (MAX_DOCUMENT_BYTES + 1): "json.size",
         b'{"schemaVersion":2,"layers":[]}': "oci.document.type",
-        b"[" + b"{}," * 200_000 + b"0]": "oci.document.value",
+        b"[" + b"{}," * 200_000 + b"0]": "json.values",
     }.items(),
     ids=["empty", "a list", "a key twice", "nothing in it", "a nest", "too long", "no configuration", "a bomb"],
 )
@@ -158,7 +158,7 @@ def test_descriptors_are_values() -> None:
     again = describe(b"layer", "application/x", annotations={"a": "ä"})
     assert (again, hash(again)) == (LAYER, hash(LAYER))
     assert LAYER.with_annotations({}) != LAYER
-    assert LAYER.with_annotations({}).names_the_same(LAYER)
+    assert Descriptor.parse(json.dumps(LAYER.to_json()).encode()) == LAYER
     assert isinstance(hash(MANIFEST), int)
     assert isinstance(hash(INDEX), int)
     assert Descriptor(media_type="a/b", digest=LAYER.digest, size=1).to_json() == {

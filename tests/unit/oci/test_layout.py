@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from powernode.base.durable import write_durably
 from powernode.base.errors import PowernodeError
 from powernode.oci.documents import EMPTY, EMPTY_CONFIG, IMAGE_MANIFEST, REF_NAME, Descriptor, Manifest, describe
 from powernode.oci.layout import Layout
@@ -55,18 +56,17 @@ def test_put_and_read(layout: Layout, content: bytes | io.BytesIO) -> None:
 
 
 def test_streams(layout: Layout) -> None:
-    with layout.writer() as writer:
-        assert writer.write(b"ab") + writer.write(b"c") == writer.tell() == 3
-        digest, size = writer.commit(expected=describe(b"abc", "a/b").digest)
+    with layout.blobs.writer() as writer:
+        assert writer.write(b"ab") + writer.write(b"c") == 3
+        digest, size = writer.commit()
+    assert digest == describe(b"abc", "a/b").digest
     with layout.open(Descriptor(media_type="a/b", digest=digest, size=size)) as reader:
         assert [reader.read(2), reader.read(2), reader.read(2)] == [b"ab", b"c", b""]
 
 
 def test_nothing_is_left_of_what_was_not_committed(layout: Layout) -> None:
-    with layout.writer() as writer:
+    with layout.blobs.writer() as writer:
         writer.write(b"abc")
-    with pytest.raises(PowernodeError, match="not what its digest says"), layout.writer() as writer:
-        writer.commit(expected=DESCRIPTOR.digest)
     assert list(blob(layout).parent.iterdir()) == []
 
 
@@ -106,6 +106,26 @@ def test_writers_of_the_index_wait_for_each_other(layout: Layout) -> None:
     for thread in threads:
         thread.join()
     assert len(layout.entries()) == 20
+
+
+def test_makers_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one is about to write its empty index, another makes the layout and lists something in it."""
+
+    def other() -> None:
+        made = Layout.create(tmp_path)
+        made.add(manifest(made, "1"), "v1")
+
+    def interrupted(path: str, data: bytes, *, mode: int) -> None:
+        monkeypatch.setattr("powernode.oci.layout.write_durably", write_durably)
+        thread.start()
+        thread.join(0.2)
+        write_durably(path, data, mode=mode)
+
+    thread = threading.Thread(target=other)
+    monkeypatch.setattr("powernode.oci.layout.write_durably", interrupted)
+    layout = Layout.create(tmp_path)
+    thread.join()
+    assert len(layout.entries()) == 1
 
 
 def test_what_is_no_layout(tmp_path: Path) -> None:

@@ -149,6 +149,10 @@ POST = b"POST /v2/a/blobs/uploads/ HTTP/1.1\r\n"
         "two lengths": POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
         "a length and chunks": POST + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "a negative length": POST + b"Content-Length: -1\r\n\r\n",
+        "a line that is no header": POST + b"X : y\r\nContent-Length: 1\r\n\r\nx",
+        "a line that ends with CR": POST + b"X: y\rContent-Length: 1\r\n\r\nx",
+        "a line that ends with LF": POST + b"X: y\nContent-Length: 1\r\n\r\nx",
+        "chunks in an old protocol": POST.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "another coding": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         "endless head": b"GET /v2/ HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n",
         "a long line": b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n",
@@ -161,7 +165,30 @@ def test_requests_that_are_refused(address: str, text: bytes) -> None:
     assert say(address, b"GET /v2/ HTTP/1.1\r\n\r\n") == [b"HTTP/1.1 200 OK"]
 
 
-@pytest.mark.parametrize("chunk", [b"zz\r\n", b"-1\r\n", b"5\r\nhelloworld\r\n", b"fffffffffffffffff\r\n"])
+def test_what_is_refused_is_listed_too(tmp_path: Path) -> None:
+    told: list[tuple[str, str, int]] = []
+    with Listener(handler(tmp_path), ("127.0.0.1", 0), report=lambda *each: told.append(each)) as listener:
+        say(listener.address, POST + b"Content-Length: x\r\n\r\n")
+        say(listener.address, b"GET /v2/ HTTP/1.1\r\n\r\n")
+        deadline = time.monotonic() + 5
+        while len(told) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert told == [("POST", "/v2/a/blobs/uploads/", 400), ("GET", "/v2/", 200)]
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        b"zz\r\n",
+        b"-1\r\n",
+        b"5\r\nhelloworld\r\n",
+        b"fffffffffffffffff\r\n",
+        b"0x1\r\nx\r\n0\r\n\r\n",
+        b"1\nx\r\n0\r\n\r\n",
+        b"1;\rx\r\nx\r\n0\r\n\r\n",
+        b"1\r\nx\n0\r\n\r\n",
+    ],
+)
 def test_chunks_that_are_refused(address: str, chunk: bytes) -> None:
     digest = describe(b"x", "a/b").digest
     head = f"POST /v2/a/blobs/uploads/?digest={digest} HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n".encode()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import email
+import fcntl
 import io
 import json
 import os
@@ -147,6 +148,34 @@ class TestBlobs:
 
     def test_too_large(self, talk: Talk) -> None:
         assert talk("POST", f"a/blobs/uploads/?digest={DIGEST}", b"x" * 100_001).code == "SIZE_INVALID"
+        assert talk.files() == []
+
+    def test_what_nobody_could_go_on_with_does_not_stay(self, talk: Talk) -> None:
+        assert talk("POST", "a/blobs/uploads/?digest=x").code == "DIGEST_INVALID"
+        gone = ConnectionError("the client")
+
+        class Going:
+            def read(self, size: int, /) -> bytes:
+                raise gone
+
+        target = f"/v2/a/blobs/uploads/?digest={DIGEST}"
+        talk.handler.handle(Incoming("POST", target, Headers(), Going()))
+        assert talk.files() == []
+
+    def test_nothing_is_written_to_what_became_a_blob(self, talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Between the moment an upload is opened to go on with it and the one it is locked, somebody else ends it."""
+        place = (talk("POST", "a/blobs/uploads/").headers.get("Location") or "").removeprefix("/v2/")
+        blob = describe(b"hello", "a/b")
+        lock = fcntl.flock
+
+        def late(fd: int, how: int) -> None:
+            monkeypatch.setattr(fcntl, "flock", lock)
+            assert talk("PUT", f"{place}?digest={blob.digest}", b"hello").status == 201
+            lock(fd, how)
+
+        monkeypatch.setattr(fcntl, "flock", late)
+        assert talk("PATCH", place, b", world").code == "BLOB_UPLOAD_UNKNOWN"
+        assert talk("GET", f"a/blobs/{blob.digest}").body == b"hello"
 
     def test_mounting(self, talk: Talk) -> None:
         blob = talk.blob(b"hello", "b/c")
@@ -379,6 +408,22 @@ class TestReferrers:
         assert talk("DELETE", f"a/manifests/{describe(about[0], 'a/b').digest}").status == 202
         assert len(talk("GET", f"a/referrers/{DIGEST}").json["manifests"]) == 1
 
+    def test_long_annotations(self, talk: Talk) -> None:
+        """A page is no longer than clients read, and nobody's annotations keep the others from being listed."""
+        expected = {}
+        for number, length in enumerate([900_000] * 5 + [2_000_000]):
+            about = Manifest(config=CONFIG, layers=(), subject=SUBJECT, annotations={"n": f"{number}" * length})
+            talk.manifest(describe(about.encode(), "a/b").digest, about.encode())
+            expected[describe(about.encode(), "a/b").digest] = min(length, 900_000 * (length < 1_000_000))
+        target, found = f"a/referrers/{DIGEST}", list[Descriptor]()
+        while target:
+            page = talk("GET", target)
+            assert len(page.body) < 4 << 20
+            found += Index.parse(page.body).manifests
+            target = (page.headers.get("Link") or "").partition(">")[0].removeprefix("</v2/")
+        assert {each.digest: len(each.annotations.get("n", "")) for each in found} == expected
+        assert len(found) == 6
+
 
 @pytest.mark.parametrize(
     "path",
@@ -416,6 +461,13 @@ def test_other_methods(talk: Talk, method: str, path: str) -> None:
     reply = talk(method, path)
     assert (reply.status, reply.code) == (405, "UNSUPPORTED")
     assert "GET" in (reply.headers.get("Allow") or "")
+
+
+def test_requests_that_cannot_be_read(talk: Talk) -> None:
+    assert talk("GET", "a/tags/list?" + "a=1&" * 40).status == 400
+    both = Headers([("If-None-Match", "a"), ("if-none-match", "b")])
+    talk.manifest()
+    assert talk.handler.handle(Incoming("GET", "/v2/a/manifests/v1", both, io.BytesIO())).status == 400
 
 
 @given(st.text(max_size=60), st.sampled_from(["GET", "PUT", "POST", "PATCH", "DELETE"]))
@@ -478,6 +530,7 @@ def test_a_disk_that_fails(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", full)
     reply = talk("POST", f"a/blobs/uploads/?digest={DIGEST}", MANIFEST)
     assert (reply.status, reply.code) == (500, "UNKNOWN")
+    assert b"No space left on device" in reply.body
     monkeypatch.undo()
     assert talk("GET", f"a/blobs/{DIGEST}").status == 404
 

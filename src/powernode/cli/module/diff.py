@@ -40,10 +40,15 @@ def run(arguments: Arguments) -> int:
     before, after = (open_parts(text, arguments) for text in arguments.operands)
     pairs = _pairs(before, after)
     found = [(old, new, compare(old, new)) for old, new in pairs]
+    one, other = ({part.architecture for part in parts} for parts in (before, after))
+    alone = {"only_before": sorted(one - other), "only_after": sorted(other - one)}
     if arguments.json:
-        print(json.dumps({"architectures": {new.architecture: _facts(each) for _, new, each in found}}))
-    else:
-        print("\n\n".join("\n".join(_lines(old, new, each)) for old, new, each in found))
+        print(json.dumps({"architectures": {new.architecture: _facts(each) for _, new, each in found}, **alone}))
+        return 0
+    print("\n\n".join("\n".join(_lines(old, new, each)) for old, new, each in found))
+    for which, architectures in zip(("first", "second"), alone.values(), strict=True):
+        if architectures:
+            print(f"\nonly the {which} is for {', '.join(architectures)}")
     return 0
 
 

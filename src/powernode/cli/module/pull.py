@@ -45,19 +45,15 @@ def run(arguments: Arguments) -> int:
     import json
 
     from powernode.cli.image.options import host_arch
+    from powernode.cli.module.opening import versioned
     from powernode.cli.module.registry import open_registry
     from powernode.cli.module.traffic import traffic_of
-    from powernode.oci.reference import Reference
 
-    reference = Reference.parse(arguments.operands[0])
-    if reference.version is None:
-        raise OperatorError(
-            "cli.module.which", f"which version in {reference}?", expected=f"{reference}:TAG or {reference}@sha256:…"
-        )
+    reference, version = versioned(arguments.operands[0])
     if arguments.layout and arguments.store:
         raise OperatorError("cli.option", "--layout and --store exclude each other")
     registry = open_registry(reference, arguments)
-    root, verified = _verified(registry, reference.version, arguments)
+    root, verified = _verified(registry, version, arguments)
     if arguments.layout:
         said = _to_layout(registry, root, reference, arguments)
     else:

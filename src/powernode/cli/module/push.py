@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 COMMAND = Command(
     "module push",
-    "LAYOUT[:NAME]|DIR REF",
+    "LAYOUT[:NAME] REF",
     "Sends a module to a registry: its blobs, side by side, and only those that are not there; its manifests; SBOM, "
-    "provenance and signatures, as referrers; and its tags last. LAYOUT is what `module build` wrote, DIR a module's "
+    "provenance and signatures, as referrers; and its tags last. LAYOUT is what `module build` wrote, or a module's "
     "folder with a build in it. The tag is that of REF, else the name in the layout.",
     options=(
         Option("--tag", "TAG", "another tag for it; repeat", repeat=True),
@@ -44,7 +44,10 @@ def run(arguments: Arguments) -> int:
     if reference.digest is not None:
         raise OperatorError("cli.module.push", "a digest is what comes of a push", hint="name a tag, or nothing")
     layout, root, name = _opened(arguments.operands[0], reference)
-    tags = list(dict.fromkeys([reference.tag or name, *arguments.tag]))
+    own = reference.tag or name
+    tags = list(dict.fromkeys([*([own] if own else []), *arguments.tag]))
+    if not tags:
+        raise OperatorError("cli.module.push", "what was named by its digest has no name", expected=f"{reference}:TAG")
     for tag in tags:
         reference.tagged(tag)
     registry = open_registry(reference, arguments)
@@ -88,26 +91,17 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
-def _opened(text: str, reference: Reference) -> tuple[Layout, Descriptor, str]:
-    """The layout, what of it is meant, and its name there."""
-    import os
-
+def _opened(text: str, reference: Reference) -> tuple[Layout, Descriptor, str | None]:
+    """The layout, what of it is meant, and its name there if it has one."""
+    from powernode.cli.module.opening import find_layout, no_layout
     from powernode.module.push import choose
     from powernode.oci.documents import REF_NAME
-    from powernode.oci.layout import Layout
 
-    path, _, name = text.rpartition(":")
-    candidates = [(text, None), (os.path.join(text, "build", "oci"), None), (path, name)]
-    for folder, wanted in candidates:
-        if folder and Layout.is_there(folder):
-            layout = Layout(folder)
-            names = {entry.annotations.get(REF_NAME) for entry in layout.entries()}
-            if wanted is None and reference.tag in names:
-                wanted = reference.tag
-            root = choose(layout, wanted)
-            return layout, root, root.annotations.get(REF_NAME) or wanted or ""
-    raise OperatorError(
-        "cli.module.no-layout",
-        f"{text} is no OCI layout and no module with a build in it",
-        hint="`powernode module build` makes one",
-    )
+    found = find_layout(text)
+    if found is None:
+        raise no_layout(text)
+    layout, wanted = found
+    if wanted is None and reference.tag in {entry.annotations.get(REF_NAME) for entry in layout.entries()}:
+        wanted = reference.tag
+    root = choose(layout, wanted)
+    return layout, root, root.annotations.get(REF_NAME)

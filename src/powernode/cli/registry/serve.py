@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 
 from powernode.base.errors import OperatorError
 from powernode.cli.options import Arguments, Command, Option
@@ -11,6 +12,7 @@ from powernode.cli.options import Arguments, Command, Option
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Iterator
 
     from powernode.oci.server.access import Passwords
 
@@ -58,23 +60,54 @@ def run(arguments: Arguments) -> int:
         read_only=arguments.read_only,
     )
     tls = _tls(arguments)
-    listener = Listener(handler, arguments.listen, tls=tls, report=_report)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either signal ends it in order
-    try:
-        scheme = "https" if tls else "http"
-        print(f"registry on {scheme}://{listener.address}, kept in {os.path.abspath(arguments.root)}", flush=True)
-        if not arguments.auth and not arguments.read_only and not _is_loopback(arguments.listen[0]):
-            print("warning: without --auth, whoever can reach it may change everything in it", file=sys.stderr)
-        listener.serve()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        listener.stop()
+    with _alone(arguments):
+        listener = Listener(handler, arguments.listen, tls=tls, report=_report)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # either signal ends it in order
+        try:
+            scheme = "https" if tls else "http"
+            print(f"registry on {scheme}://{listener.address}, kept in {os.path.abspath(arguments.root)}", flush=True)
+            for warning in _warnings(arguments):
+                print(f"warning: {warning}", file=sys.stderr)
+            listener.serve()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            listener.stop()
     return 0
 
 
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
+@contextmanager
+def _alone(arguments: Arguments) -> Iterator[None]:
+    """One process writes; the kernel forgets the lock with its holder."""
+    import os
+
+    from powernode.linux.files import try_lock
+
+    if arguments.read_only:
+        yield
+        return
+    os.makedirs(arguments.root, exist_ok=True)
+    fd = os.open(arguments.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if not try_lock(fd):
+            raise OperatorError(
+                "cli.registry.in-use",
+                f"another registry writes to {arguments.root}",
+                hint="stop it, give another --root, or serve --read-only",
+            )
+        yield
+    finally:
+        os.close(fd)
+
+
+def _warnings(arguments: Arguments) -> Iterator[str]:
+    host, _ = arguments.listen
+    if host in ("localhost", "::1") or host.startswith("127."):
+        return
+    if not arguments.auth and not arguments.read_only:
+        yield "without --auth, whoever can reach it may change everything in it"
+    if arguments.auth and not arguments.tls_cert:
+        yield "without --tls-cert, passwords come in plain text"
 
 
 def _report(method: str, target: str, status: int) -> None:

@@ -19,6 +19,7 @@ import re
 from contextlib import contextmanager
 from urllib.parse import parse_qs, quote, unquote
 
+from powernode.base import canonical
 from powernode.base.errors import DataError, PowernodeError
 from powernode.oci.digests import digest_of, hex_of, is_digest
 from powernode.oci.documents import INDEX_TYPES, MANIFEST_TYPES, MAX_DOCUMENT_BYTES, Index, parse_document
@@ -33,6 +34,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from powernode.oci.documents import Descriptor
     from powernode.oci.server.access import Access
     from powernode.oci.server.messages import Incoming
 
@@ -40,6 +42,7 @@ __all__ = ["MAX_BLOB_BYTES", "Handler"]
 
 MAX_BLOB_BYTES = 64 << 30
 MAX_PAGE = 1000
+_MAX_PAGE_BYTES = 3 << 20  # of an index, which everybody reads up to 4 MiB of
 _MAX_TARGET = 4096
 _JSON = ("Content-Type", "application/json")
 _READS = ("GET", "HEAD")
@@ -76,8 +79,7 @@ class Handler:
         except RefusedError as refused:
             answer = refused.answer
         except (PowernodeError, OSError) as wrong:
-            code = wrong.code if isinstance(wrong, PowernodeError) else "system"
-            answer = error(500, "UNKNOWN", f"the registry failed: {code}").answer
+            answer = _failure(wrong)
         answer.headers.append(("Docker-Distribution-API-Version", "registry/2.0"))
         if request.method == "HEAD":
             if isinstance(answer.body, FilePart | FileParts):
@@ -89,7 +91,10 @@ class Handler:
         if len(request.target) > _MAX_TARGET:
             raise error(414, "NAME_INVALID", "the address is too long")
         path, _, query = request.target.partition("?")
-        values = parse_qs(query, keep_blank_values=True, max_num_fields=32)
+        try:
+            values = parse_qs(query, keep_blank_values=True, max_num_fields=32)
+        except ValueError:
+            raise error(400, "UNSUPPORTED", "too many fields in the address") from None
         ask = _Ask(request, {key: each[-1] for key, each in values.items()})
         path = unquote(path)
         if path in ("/v2", "/v2/", "/v2/_catalog"):
@@ -126,13 +131,20 @@ class Handler:
     def _referrers(self, ask: _Ask, name: str, digest: str) -> Answer:
         _require(ask.request, _READS)
         subject = _checked(digest)
-        found = self._storage.referrers(name, subject)
         wanted = ask.query.get("artifactType")
         headers = [("OCI-Filters-Applied", "artifactType")] if wanted else []
-        matching = {each.digest: each for each in found if not wanted or each.artifact_type == wanted}
-        page, more = ask.page(sorted(matching))
-        index = Index(manifests=tuple(matching[each] for each in page))
-        headers += [("Content-Type", index.media_type), *_next(f"/v2/{name}/referrers/{subject}", page, more, ask)]
+        page: list[Descriptor] = []
+        more, most, left = False, ask.most, _MAX_PAGE_BYTES
+        for each in self._storage.referrers(name, subject, after=ask.last):
+            if wanted and each.artifact_type != wanted:
+                continue
+            left -= len(canonical.encode(each.to_json()))
+            if more := left < 0 or len(page) == most:
+                break
+            page.append(each)
+        digests = [each.digest for each in page]
+        index = Index(manifests=tuple(page))
+        headers += [("Content-Type", index.media_type), *_next(f"/v2/{name}/referrers/{subject}", digests, more, ask)]
         return Answer(200, headers=headers, body=index.encode())
 
     def _manifest(self, ask: _Ask, name: str, reference: str) -> Answer:
@@ -164,9 +176,9 @@ class Handler:
         if media_type not in MANIFEST_TYPES | INDEX_TYPES:
             raise error(400, "MANIFEST_INVALID", "the Content-Type is that of no manifest or index")
         try:
-            document = parse_document(data, media_type=media_type)
-            if parse_document(data).media_type != media_type:
-                raise DataError("oci.document.media-type", "the type of the manifest must be in the manifest")
+            document = parse_document(data)
+            if document.media_type != media_type:
+                raise DataError("oci.document.media-type", f"the manifest says that it is {document.media_type}")
         except DataError as wrong:
             raise error(400, "MANIFEST_INVALID", str(wrong)[:500]) from wrong
         digest = digest_of(data)
@@ -224,13 +236,17 @@ class Handler:
         digest, source = ask.query.get("mount"), ask.query.get("from")
         if digest is not None and source is not None and is_repository(source) and is_digest(digest):
             self._access.check(ask.request.headers.get("authorization"), source, writes=False)
-            if self._storage.has_blob(source, digest):
-                self._storage.add_blob(name, digest)
+            if self._storage.mount_blob(name, digest, source):
                 return _stored(name, digest)
+        if "digest" not in ask.query:
+            return self._progress(name, self._uploads.begin(name), 202)
+        _checked(ask.query["digest"])
         upload = self._uploads.begin(name)
-        if "digest" in ask.query:  # all in one request
+        try:
             return self._finish(ask, name, upload)
-        return self._progress(name, upload, 202)
+        except BaseException:
+            self._uploads.remove(upload)  # all in one request: nobody knows it to go on with it
+            raise
 
     def _upload(self, ask: _Ask, name: str, upload: str) -> Answer:
         method = _require(ask.request, ("GET", "PATCH", "PUT", "DELETE"))
@@ -260,7 +276,7 @@ class Handler:
         digest = _checked(ask.query.get("digest", ""))
         self._append(ask, name, upload)
         storage = self._storage
-        self._uploads.finish(name, upload, digest, storage.blobs, lambda: storage.add_blob(name, digest))
+        self._uploads.finish(name, upload, digest, lambda path: storage.take_blob(name, digest, path))
         return _stored(name, digest)
 
     def _progress(self, name: str, upload: str, status: int) -> Answer:
@@ -277,18 +293,27 @@ class _Ask:
         self.request = request
         self.query = query
 
-    def page(self, names: Sequence[str]) -> tuple[list[str], bool]:
-        """The part of sorted names that `n` and `last` ask for, and whether there are more."""
+    @property
+    def most(self) -> int:
+        """How many names to give, by `n`."""
         text = self.query.get("n", str(MAX_PAGE))
         if not (text.isascii() and text.isdigit() and len(text) < 10):
             raise error(400, "PAGINATION_NUMBER_INVALID", "n is no number")
-        most, last = min(int(text), MAX_PAGE), self.query.get("last", "")
-        rest = [name for name in names if name > last]
-        return rest[:most], len(rest) > most > 0
+        return min(int(text), MAX_PAGE)
+
+    @property
+    def last(self) -> str:
+        """After which name to go on."""
+        return self.query.get("last", "")
+
+    def page(self, names: Sequence[str]) -> tuple[list[str], bool]:
+        """The part of sorted names that is asked for, and whether there are more."""
+        rest = [name for name in names if name > self.last]
+        return rest[: self.most], len(rest) > self.most
 
 
 def _next(path: str, page: Sequence[str], more: bool, ask: _Ask) -> list[tuple[str, str]]:
-    if not more:
+    if not (page and more):
         return []
     kept = {key: value for key, value in ask.query.items() if key in ("n", "artifactType")}
     query = "&".join(f"{key}={quote(value, safe='')}" for key, value in {**kept, "last": page[-1]}.items())
@@ -325,6 +350,14 @@ def _condition_holds(request: Incoming, current: str | None) -> bool:
 
 def _stored(name: str, digest: str) -> Answer:
     return Answer(201, headers=[("Location", f"/v2/{name}/blobs/{digest}"), ("Docker-Content-Digest", digest)])
+
+
+def _failure(wrong: PowernodeError | OSError) -> Answer:
+    """What is not the registry's word but its trouble, or that of a head that contradicts itself."""
+    code = wrong.code if isinstance(wrong, PowernodeError) else wrong.strerror or "system"
+    if code == "net.protocol":
+        return error(400, "UNSUPPORTED", str(wrong)).answer
+    return error(500, "UNKNOWN", f"the registry failed: {code}").answer
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 """The registry on a socket: a thread for each connection, HTTP/1.1, TLS if there is a context.
 
 Invariants: connections are bounded in number (one more waits a little, then it is closed) and each waits for its client
-only so long; a request with two lengths is refused; what a client still wants to send after its answer is not read to
-the end.
+only so long; a request whose end two readers could find in two places is refused, so nothing can be hidden behind it
+from a proxy; what a client still wants to send after its answer is not read to the end.
 
     with Listener(handler, ("127.0.0.1", 0)) as listener:
         listener.address                                    # "127.0.0.1:43210"
@@ -11,8 +11,10 @@ the end.
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import suppress
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET6, socket
 from socketserver import TCPServer
@@ -25,6 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
+    from io import BufferedIOBase
     from typing import BinaryIO, Protocol
 
     class Handles(Protocol):
@@ -44,6 +47,7 @@ _CLIENT_S = 60
 _WAIT_S = 5
 _DRAINED = 1 << 16
 _PIECE = 1 << 18
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
 
 
 class Listener:
@@ -138,12 +142,16 @@ class _Connection(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
 
+    def setup(self) -> None:
+        super().setup()
+        self.rfile = _Lines(self.rfile)  # type: ignore[assignment]
+
     def handle_any(self) -> None:
         try:
             body = self._body()
         except RefusedError as refused:
             self.close_connection = True
-            self._send(refused.answer)
+            self._reply(refused.answer)
             return
         request = Incoming(self.command, self.path, Headers(self.headers.items()), body)
         try:
@@ -153,23 +161,28 @@ class _Connection(BaseHTTPRequestHandler):
             return
         if not body.drain(_DRAINED):
             self.close_connection = True
-        self._send(answer)
-        if self.server.report is not None:
-            self.server.report(self.command, self.path, answer.status)
+        self._reply(answer)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815
 
     def _body(self) -> _Body:
+        if self.headers.defects:  # what comes after such a line is no header any more
+            raise error(400, "UNSUPPORTED", "a line of the head cannot be read")
         lengths = set(self.headers.get_all("content-length", []))
-        codings = self.headers.get_all("transfer-encoding", [])
+        codings = [coding.strip().lower() for coding in self.headers.get_all("transfer-encoding", [])]
         if codings:
-            if lengths or [coding.strip().lower() for coding in codings] != ["chunked"]:
+            if lengths or codings != ["chunked"] or self.request_version != "HTTP/1.1":
                 raise error(400, "UNSUPPORTED", "a body that two readers could read differently")
             return _ChunkedBody(self.rfile)
         text = lengths.pop() if lengths else "0"
         if lengths or not (text.isascii() and text.isdigit() and len(text) < 19):
             raise error(400, "UNSUPPORTED", "the length of the body cannot be read")
         return _Body(self.rfile, int(text))
+
+    def _reply(self, answer: Answer) -> None:
+        self._send(answer)
+        if self.server.report is not None:
+            self.server.report(self.command, self.path, answer.status)
 
     def _send(self, answer: Answer) -> None:
         self.send_response_only(answer.status)
@@ -193,7 +206,9 @@ class _Connection(BaseHTTPRequestHandler):
     def _send_part(self, file: BinaryIO, part: FilePart) -> None:
         if not isinstance(self.connection, SSLSocket):
             if part.length:  # none would mean everything
-                self.connection.sendfile(file, part.start, part.length)
+                sent = self.connection.sendfile(file, part.start, part.length)
+                if sent != part.length:
+                    raise ConnectionError("the file is shorter than it was")
             return
         file.seek(part.start)
         left = part.length
@@ -210,6 +225,21 @@ class _Connection(BaseHTTPRequestHandler):
     def finish(self) -> None:
         with suppress(OSError):
             super().finish()
+
+
+class _Lines:
+    """What a client sends. Its lines end with CR LF and hold no other CR, or other readers would see other lines."""
+
+    def __init__(self, file: BufferedIOBase) -> None:
+        self._file = file
+        self.read1 = file.read1
+        self.close = file.close
+
+    def readline(self, size: int, /) -> bytes:
+        line = self._file.readline(size)
+        if b"\r" in line.removesuffix(b"\r\n") or (line.endswith(b"\n") and not line.endswith(b"\r\n")):
+            raise HTTPException("a line that does not end as it should")
+        return line
 
 
 class _GoneError(Exception):
@@ -269,14 +299,10 @@ class _ChunkedBody(_Body):
         if self._started and self._line() != b"":
             raise error(400, "UNSUPPORTED", "a chunk without its end")
         self._started = True
-        digits = self._line().partition(b";")[0].strip()
-        try:
-            self._left = int(digits, 16) if digits.isalnum() and len(digits) < 16 else -1
-        except ValueError:
-            self._left = -1
-        if self._left < 0:
-            self._left = 0
+        size = _CHUNK_SIZE.fullmatch(self._line())
+        if size is None:
             raise error(400, "UNSUPPORTED", "a chunk without a size")
+        self._left = int(size[1], 16)
         if not self._left:
             self._ended = True
             for _ in range(32):
@@ -289,6 +315,8 @@ class _ChunkedBody(_Body):
             line = self._source.readline(1024)
         except OSError as wrong:
             raise _GoneError from wrong
-        if not line.endswith(b"\n"):
+        except HTTPException as wrong:
+            raise error(400, "UNSUPPORTED", f"{wrong}") from wrong
+        if not line.endswith(b"\r\n"):
             raise _GoneError
-        return line.rstrip(b"\r\n")
+        return line.removesuffix(b"\r\n")

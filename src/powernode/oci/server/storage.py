@@ -13,7 +13,7 @@ everything it lists is; a repository gives only what was pushed to it or mounted
 Out of scope: HTTP (`handler`), uploads (`uploads`). Names were checked by the caller.
 
     storage = Storage("registry")
-    storage.put_manifest("acme/redis", data, tags=["v1"]); storage.resolve("acme/redis", "v1")
+    storage.put_manifest("acme/redis", data, parse_document(data), tag="v1"); storage.resolve("acme/redis", "v1")
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["InUseError", "MissingError", "NotAsSeenError", "Storage", "parts_of"]
 
 _BLOBS, _MANIFESTS, _TAGS, _REFERRERS = "_blobs", "_manifests", "_tags", "_referrers"
+_MAX_LISTED_BYTES = 1 << 20
+"""A manifest with more annotations is listed as a referrer without them, so that the list can be read by everybody."""
 
 
 class MissingError(Exception):
@@ -73,17 +75,27 @@ class Storage:
     def has_blob(self, repository: str, digest: str) -> bool:
         return os.path.exists(self._path(repository, _BLOBS, digest)) and self.blobs.size(digest) is not None
 
-    def add_blob(self, repository: str, digest: str, store: Callable[[], None] | None = None) -> None:
-        """The repository has the blob from now on; `store` puts its content in place, if it is not there yet."""
+    def take_blob(self, repository: str, digest: str, path: str) -> None:
+        """The file at `path`, which was found to have this digest, is the repository's blob from now on."""
         with self._lock:
             # The mark first: what is marked is not cleaned up, and a mark without content counts for nothing.
-            mark = self._path(repository, _BLOBS, digest)
-            make_folders(os.path.dirname(mark))
-            with open(mark, "ab"):
-                pass
-            sync_folder(os.path.dirname(mark))
-        if store is not None:
-            store()
+            self._mark(repository, digest)
+            self.blobs.adopt(path, digest)
+
+    def mount_blob(self, repository: str, digest: str, source: str) -> bool:
+        """Whether the repository has the blob from now on because `source` has it."""
+        with self._lock:
+            if not self.has_blob(source, digest):
+                return False
+            self._mark(repository, digest)
+            return True
+
+    def _mark(self, repository: str, digest: str) -> None:
+        mark = self._path(repository, _BLOBS, digest)
+        make_folders(os.path.dirname(mark))
+        with open(mark, "ab"):
+            pass
+        sync_folder(os.path.dirname(mark))
 
     def delete_blob(self, repository: str, digest: str) -> None:
         with self._lock:
@@ -125,9 +137,10 @@ class Storage:
                     annotations=document.annotations,
                     artifact_type=document.kind or None,
                 )
-                self._write(
-                    self._referrer(repository, document.subject.digest, digest), canonical.encode(entry.to_json())
-                )
+                listed = canonical.encode(entry.to_json())
+                if len(listed) > _MAX_LISTED_BYTES:
+                    listed = canonical.encode(entry.with_annotations({}).to_json())
+                self._write(self._referrer(repository, document.subject.digest, digest), listed)
             if tag is not None:
                 self._write(f"{self._folder(repository)}/{_TAGS}/{tag}", digest.encode())
         return digest
@@ -162,18 +175,14 @@ class Storage:
     def delete_tag(self, repository: str, tag: str) -> None:
         remove_durably(f"{self._folder(repository)}/{_TAGS}/{tag}")
 
-    def referrers(self, repository: str, subject: str) -> list[Descriptor]:
-        """In the order of their digests."""
+    def referrers(self, repository: str, subject: str, *, after: str) -> Iterator[Descriptor]:
+        """In the order of their digests, read one by one; `after` is a digest, or empty."""
         folder = self._path(repository, _REFERRERS, subject)
-        entries: list[canonical.Json] = []
         for name in sorted(_names(folder)):
-            if name.startswith("."):
+            if name.startswith(".") or f"sha256:{name}" <= after:
                 continue
             with suppress(FileNotFoundError, DataError), open(f"{folder}/{name}", "rb") as file:
-                data = file.read(MAX_DOCUMENT_BYTES)
-                entries.append(canonical.decode(data, what=name, max_bytes=MAX_DOCUMENT_BYTES))
-        listed: canonical.Json = {"schemaVersion": 2, "manifests": entries}
-        return list(Index.parse(canonical.encode(listed)).manifests)
+                yield Descriptor.parse(file.read(MAX_DOCUMENT_BYTES))
 
     def _parts(self, repository: str) -> Iterator[set[str]]:
         """What each manifest of the repository lists."""

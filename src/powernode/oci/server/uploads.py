@@ -8,7 +8,7 @@ many there may be.
     uploads = Uploads("registry/uploads", new_id=lambda: secrets.token_hex(16), now=time.time)
     name = uploads.begin("acme/redis")
     uploads.append("acme/redis", name, body, start=0, most=1 << 30)
-    uploads.finish("acme/redis", name, digest, blobs)
+    uploads.finish("acme/redis", name, digest, lambda path: storage.take_blob("acme/redis", digest, path))
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from contextlib import contextmanager, suppress
 from powernode.base.errors import DataError
 from powernode.oci.blobs import make_folders
 from powernode.oci.digests import check_content, hasher_for
-from powernode.oci.server.messages import error
+from powernode.oci.server.messages import RefusedError, error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from powernode.oci.blobs import BlobFolder
     from powernode.oci.server.messages import Body
 
 __all__ = ["Uploads"]
@@ -81,8 +80,8 @@ class Uploads:
                 size += len(piece)
             return size
 
-    def finish(self, repository: str, name: str, digest: str, blobs: BlobFolder, marked: Callable[[], None]) -> None:
-        """What has come becomes a blob; `marked` is called once its digest is known to be right."""
+    def finish(self, repository: str, name: str, digest: str, take: Callable[[str], None]) -> None:
+        """What has come becomes a blob: `take` is given the file once its digest is known to be right."""
         with self._locked(repository, name) as fd:
             hashed = self._hashed.pop(name, None)
             if hashed is None or hashed.size > os.fstat(fd).st_size:
@@ -92,14 +91,18 @@ class Uploads:
             try:
                 check_content(hashed.hasher, digest)
             except DataError as wrong:
-                self.cancel(repository, name)
+                self.remove(name)
                 raise error(400, "DIGEST_INVALID", f"{wrong.message}: {wrong.found}") from wrong
-            marked()
-            blobs.adopt(self._data(repository, name), digest)
-        shutil.rmtree(f"{self._path}/{name}", ignore_errors=True)
+            os.fsync(fd)  # what takes long had better be done before others must wait
+            take(self._data(repository, name))
+        self.remove(name)
 
     def cancel(self, repository: str, name: str) -> None:
         self._data(repository, name)
+        self.remove(name)
+
+    def remove(self, name: str) -> None:
+        """Whatever is left of an upload with this name, which was `begin`'s."""
         self._hashed.pop(name, None)
         shutil.rmtree(f"{self._path}/{name}", ignore_errors=True)
 
@@ -110,16 +113,22 @@ class Uploads:
                 with open(f"{self._path}/{name}/repository") as file:
                     if file.read(300) == repository and os.path.exists(f"{self._path}/{name}/data"):
                         return f"{self._path}/{name}/data"
-        raise error(404, "BLOB_UPLOAD_UNKNOWN", "there is no such upload")
+        raise _unknown()
 
     @contextmanager
     def _locked(self, repository: str, name: str) -> Iterator[int]:
-        fd = os.open(self._data(repository, name), os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        path = self._data(repository, name)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise _unknown() from None
         try:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise error(409, "BLOB_UPLOAD_INVALID", "somebody else is sending a part of it") from None
+            if not _is_at(path, fd):  # it became a blob before it was locked: nothing may be written to that
+                raise _unknown()
             yield fd
         finally:
             os.close(fd)
@@ -133,8 +142,7 @@ class Uploads:
                 data = f"{path}/data"
                 touched = os.stat(data if os.path.exists(data) else path).st_mtime
                 if self._now() - touched > EXPIRE_S:
-                    self._hashed.pop(name, None)
-                    shutil.rmtree(path, ignore_errors=True)
+                    self.remove(name)
                 else:
                     left += 1
         return left
@@ -150,6 +158,16 @@ class _Hashed:
     def update(self, data: bytes) -> None:
         self.hasher.update(data)
         self.size += len(data)
+
+
+def _is_at(path: str, fd: int) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(fd))
+    return False
+
+
+def _unknown() -> RefusedError:
+    return error(404, "BLOB_UPLOAD_UNKNOWN", "there is no such upload")
 
 
 def range_of(size: int) -> str:
