@@ -14,7 +14,6 @@ inode that it has freed before it makes a file, which costs whoever makes many o
 from __future__ import annotations
 
 import argparse
-import functools
 import hashlib
 import itertools
 import json
@@ -194,13 +193,16 @@ class Bench:
         except UnavailableError as error:
             print(f"transfer: not measured, {error}")
             return
-        for name in ("made", "storage", "pulled", "copied"):
+        for name in ("made", "storage", "pulled", "copied", "unpacked"):
             (self.work / name).mkdir()
         layout, numbers = make(self.work / "made", self.tree).folder, itertools.count()
         with registry(tools, self.work / "storage") as address:
 
+            def run(*words: str) -> None:
+                tools.run(*words, work=self.work, seconds=600)
+
             def skopeo(*words: str) -> None:
-                tools.run("skopeo", "copy", "--all", "--preserve-digests", *words, work=self.work, seconds=600)
+                run("skopeo", "copy", "--all", "--preserve-digests", *words)
 
             def new() -> str:
                 return f"{address}/bench{next(numbers)}/redis:{TAG}"
@@ -211,6 +213,11 @@ class Bench:
             def pull(option: str) -> str:
                 return powernode("module", "pull", option, UNVERIFIED, there, target("pulled"))
 
+            def copy_and_unpack() -> None:
+                image = f"{target('copied')}:{TAG}"
+                run("skopeo", "copy", "--src-tls-verify=false", f"docker://{there}", f"oci:{image}")
+                run("umoci", "unpack", "--image", image, target("unpacked"))
+
             self.report.compare(
                 f"push {self.title}, skopeo copy",
                 us=lambda: powernode("module", "push", str(layout), new()),
@@ -219,13 +226,18 @@ class Bench:
             )
             there = new()
             powernode("module", "push", str(layout), there)
-            for title, option in (("a layout", "--layout"), ("a module directory", "--arch=amd64")):
-                self.report.compare(
-                    f"pull {self.title} to {title}, skopeo copy",
-                    us=functools.partial(pull, option),
-                    peer=lambda: skopeo("--src-tls-verify=false", f"docker://{there}", f"oci:{target('copied')}:{TAG}"),
-                    runs=min(self.runs, 3),
-                )
+            self.report.compare(
+                f"pull {self.title} to a layout, skopeo copy",
+                us=lambda: pull("--layout"),
+                peer=lambda: skopeo("--src-tls-verify=false", f"docker://{there}", f"oci:{target('copied')}:{TAG}"),
+                runs=min(self.runs, 3),
+            )
+            self.report.compare(
+                f"pull {self.title} to files, skopeo and umoci",
+                us=lambda: pull("--arch=amd64"),
+                peer=copy_and_unpack,
+                runs=min(self.runs, 3),
+            )
             command = ["module", "pull", "--arch=amd64", UNVERIFIED, "--json", there, target("pulled")]
             powernode(*command)
             again = powernode(*command)

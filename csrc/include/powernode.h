@@ -118,7 +118,8 @@ int64_t pn_zstd_version(void);
 
 /* Decompresses frames that arrive in pieces. `counts` receives the bytes taken from `data` and the bytes written to
  * `out`. 0: at the end of a frame, 1: inside one; if `out` is full, more may come of no more data. -EBADMSG: corrupt,
- * or a window above 2^window_log_max (10 to 27); the decoder is of no use then. Freeing is always needed. */
+ * or a window above 2^window_log_max (10 to 27). -ENOMEM: no memory for the window. After an error the decoder is of
+ * no use. Freeing is always needed. */
 struct pn_zstd_decoder;
 int32_t pn_zstd_decoder_new(uint32_t window_log_max, struct pn_zstd_decoder **decoder);
 int32_t pn_zstd_decoder_run(struct pn_zstd_decoder *decoder, const uint8_t *data, uint64_t size, uint8_t *out,

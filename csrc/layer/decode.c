@@ -63,7 +63,7 @@ int32_t pn_zstd_decoder_run(struct pn_zstd_decoder *decoder, const uint8_t *data
     do { /* without input as well: a full `out` may have left something inside */
         left = decoder->zstd->ZSTD_decompressStream(decoder->context, &to, &from);
         if (decoder->zstd->ZSTD_isError(left))
-            return decoder->failed = -EBADMSG;
+            return decoder->failed = decoder->zstd->ZSTD_getErrorCode(left) == PN_ZSTD_NO_MEMORY ? -ENOMEM : -EBADMSG;
     } while (from.used < from.size && to.used < to.size);
     counts[0] = from.used;
     counts[1] = to.used;

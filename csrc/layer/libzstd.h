@@ -25,11 +25,13 @@ struct pn_zstd_out {
 
 /* Numbers of the parameters in zstd.h. */
 enum { PN_ZSTD_LEVEL = 100, PN_ZSTD_CONTENT_SIZE = 200, PN_ZSTD_CHECKSUM = 201, PN_ZSTD_WINDOW_LOG_MAX = 100 };
+enum { PN_ZSTD_NO_MEMORY = 64 }; /* in zstd_errors.h */
 
 /* result, name, arguments */
 #define PN_LIBZSTD_FUNCTIONS(F)                                                                            \
     F(unsigned, ZSTD_versionNumber, (void))                                                                \
     F(unsigned, ZSTD_isError, (size_t code))                                                               \
+    F(unsigned, ZSTD_getErrorCode, (size_t code))                                                          \
     F(size_t, ZSTD_compressBound, (size_t size))                                                           \
     F(ZSTD_CCtx *, ZSTD_createCCtx, (void))                                                                \
     F(size_t, ZSTD_freeCCtx, (ZSTD_CCtx * context))                                                        \

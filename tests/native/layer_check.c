@@ -17,8 +17,6 @@
 #include <unistd.h>
 
 #include "../../csrc/include/powernode.h"
-#include "../../csrc/layer/crc64.h"
-#include "../../csrc/layer/sha256.h"
 #include "../../csrc/verity/digest.h"
 
 #define CHECK(condition)                                                               \
@@ -151,56 +149,6 @@ static void check_memory(unsigned threads)
     CHECK(status == 0);
 }
 
-static void hash(struct pn_sha256 *state, const uint8_t *data, size_t size, uint8_t digest[32])
-{
-    pn_sha256_update(state, data, size);
-    pn_sha256_finish(state, digest);
-}
-
-/* Three streams at once, against each alone; `ahead` bytes put one of them into the middle of a block. */
-static void check_three(const uint8_t *data, unsigned size, unsigned ahead_second, unsigned ahead_third)
-{
-    struct pn_sha256 states[3], alone;
-    uint8_t digest[32], expected[32];
-    const unsigned ahead[3] = {0, ahead_second, ahead_third};
-    for (unsigned i = 0; i < 3; i++) {
-        pn_sha256_start(&states[i]);
-        pn_sha256_update(&states[i], data, ahead[i]);
-    }
-    size_t half = size / 2, other = size / 3, taken;
-    taken = pn_sha256_update_three(&states[0], &states[1], data, half, &states[2], data, other);
-    taken += pn_sha256_update_three(&states[0], &states[1], data + half, size - half, &states[2], data + taken,
-                                    other - taken);
-    CHECK(taken <= other);
-    pn_sha256_update(&states[2], data + taken, other - taken);
-    for (unsigned i = 0; i < 3; i++) {
-        pn_sha256_start(&alone);
-        pn_sha256_update(&alone, data, ahead[i]);
-        hash(&alone, data, i == 2 ? other : size, expected);
-        hash(&states[i], data, 0, digest);
-        CHECK(memcmp(digest, expected, sizeof(digest)) == 0);
-    }
-}
-
-static void check_hashes(void)
-{
-    enum { SIZE = 5000 };
-    uint8_t data[SIZE];
-    for (unsigned i = 0; i < SIZE; i++)
-        data[i] = (uint8_t)(i * 7 + i / 256);
-    for (unsigned size = 0; size < SIZE; size += 1 + size / 3) {
-        check_three(data, size, 0, 0);
-        check_three(data, size, 0, 61);
-        check_three(data, size, 0, 128);
-        check_three(data, size, 61, 5);
-        uint64_t slow = PN_CRC64_START;
-        for (unsigned i = 0; i < size; i++)
-            slow = pn_crc64(slow, data + i, 1);
-        CHECK(slow == pn_crc64(PN_CRC64_START, data, size));
-        CHECK(slow == pn_crc64(pn_crc64(PN_CRC64_START, data, size / 3), data + size / 3, size - size / 3));
-    }
-}
-
 static void check_decoder(const char *path)
 {
     enum { MOST = 1 << 20 };
@@ -256,7 +204,6 @@ int main(int count, char **arguments)
     close(fd);
     objects = open(arguments[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     CHECK(objects >= 0 && pn_zstd_version() > 0);
-    check_hashes();
     check_threads(arguments[3]);
     check_faults(arguments[3]);
     check_memory(1);

@@ -32,7 +32,7 @@ from powernode.signing.artifact import Signer
 
 __all__ = ["PROVENANCE", "SBOM", "TAG", "VEX", "Made", "client", "make", "own_registry", "publish"]
 
-TAG = "v0.1.0"
+TAG, TIME_S = "v0.1.0", 1_700_000_000
 SBOM, VEX = "application/vnd.cyclonedx+json", "application/vnd.openvex+json"
 PROVENANCE = "application/vnd.in-toto+json"
 ATTACHMENTS = (
@@ -66,10 +66,13 @@ def make(folder: Path, tree: Path, *, tag: str = TAG) -> Made:
     layout = Layout.create(folder / "layout")
     parts = [part_of(module, folder / "layer", written, arch) for arch in ("amd64", "arm64")]
     index = artifact.assemble(layout, parts, tag=tag)
-    key = keys.new_key("ecdsa-p256")
-    list(sign(LayoutStore(layout), tag, Signer(key=key), cosign_tag=True))
     document = layout.document(index)
     assert isinstance(document, Index)
+    for manifest in document.manifests:
+        for attachment in ATTACHMENTS:
+            layout.add(artifact.attach(layout, manifest, attachment, created_s=TIME_S))
+    key = keys.new_key("ecdsa-p256")
+    list(sign(LayoutStore(layout), tag, Signer(key=key), cosign_tag=True))
     public = keys.public_pem(key.public_key())
     return Made(module=module, layout=layout, index=index, manifests=document.manifests, public_key=public)
 
@@ -87,8 +90,7 @@ def part_of(module: directory.Module, path: Path, written: Written, arch: str) -
             diff_id=written.diff_id,
             annotations=written.annotations,
         ),
-        created_s=1_700_000_000,
-        attachments=ATTACHMENTS,
+        created_s=TIME_S,
     )
 
 

@@ -2,9 +2,9 @@
 """Decompressed bytes as a stream: never more at once than asked for, never more in all than allowed.
 
 Invariants: the memory used does not depend on the data (xz and zstd windows are bounded). For xz and gz, one complete
-stream with nothing behind it, or the data is refused; the end of zst data is left to the tar inside it to judge.
+stream with nothing behind it, or the data is refused; zst data may be several frames.
 
-Out of scope: compressing. zstd needs the `zstandard` package, imported only when it is met.
+Out of scope: compressing.
 
     reader = open_stream(file, "xz", limit_bytes=1 << 30)
     reader.read(65536)
@@ -16,8 +16,9 @@ import lzma
 import zlib
 from typing import Protocol
 
+from powernode.archive._zstd import Decompressed
 from powernode.archive.ar import Readable
-from powernode.base.errors import DataError, MachineError
+from powernode.base.errors import DataError
 
 __all__ = ["Bounded", "open_stream"]
 
@@ -63,7 +64,7 @@ def open_stream(source: Readable, method: str, *, limit_bytes: int) -> Readable:
     if method == "gz":
         return Bounded(_Stream(source, _Gzip()), limit_bytes)
     if method == "zst":
-        return Bounded(_zstd(source), limit_bytes)
+        return Bounded(Decompressed(source), limit_bytes)
     raise DataError(
         "archive.data.method", "this compression is not known", expected="xz, gz, zst or none", found=method
     )
@@ -110,32 +111,3 @@ class _Gzip:
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         return self._engine.decompress(self._engine.unconsumed_tail + data, max_length)
-
-
-def _zstd(source: Readable) -> Readable:
-    try:
-        import zstandard
-    except ModuleNotFoundError as error:
-        raise MachineError(
-            "archive.data.zstd", "the package is compressed with zstd", hint="install the Python package zstandard"
-        ) from error
-
-    class Translated:
-        def __init__(self) -> None:
-            engine = zstandard.ZstdDecompressor(max_window_size=_WINDOW_MAX_BYTES >> 1)
-            self._reader = engine.stream_reader(_Source(source), read_size=_CHUNK)  # type: ignore[arg-type]
-
-        def read(self, size: int, /) -> bytes:
-            try:
-                return self._reader.read(size)
-            except zstandard.ZstdError as error:
-                raise DataError("archive.data.corrupt", f"the data cannot be decompressed: {error}") from error
-
-    return Translated()
-
-
-class _Source:
-    """zstandard asks with a keyword-free read, and for a closing of what is not its own."""
-
-    def __init__(self, source: Readable) -> None:
-        self.read = source.read

@@ -18,11 +18,9 @@ from powernode.base.errors import DataError
 from powernode.composefs import image as images
 from powernode.composefs.store import object_path
 from powernode.composefs.tree import Directory, Node, RegularFile, Symlink, walk
+from powernode.module.directory import MIN_VERSION
 
-__all__ = ["composefs_digest", "entries_of", "tree_of"]
-
-MIN_VERSION = 1
-"""Of composefs images, as in module directories."""
+__all__ = ["MIN_VERSION", "composefs_digest", "entries_of", "tree_of"]
 
 
 def entries_of(root: Directory) -> Iterator[Entry]:

@@ -18,7 +18,6 @@ Out of scope: whether the layer is what is said of it (`check`), who signed it (
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from powernode.base.digest import Digest
 from powernode.base.errors import DataError
 from powernode.base.fields import Fields
 from powernode.debian.lock import ARCHITECTURES
+from powernode.module.subject import rfc3339
 from powernode.oci.digests import check_digest
 from powernode.oci.documents import (
     EMPTY,
@@ -105,7 +105,6 @@ class Part:
     composefs: Digest
     layer: Layer
     created_s: int
-    attachments: Sequence[Attachment] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +126,6 @@ def assemble(layout: Layout, parts: Sequence[Part], *, tag: str) -> Descriptor:
     for part in sorted(parts, key=lambda part: part.arch):
         manifest = _put_part(layout, part)
         layout.add(manifest, f"{tag}-{part.arch}")  # for tools that cannot choose from an index
-        for attachment in part.attachments:
-            layout.add(attach(layout, manifest, attachment, created_s=part.created_s))
         entries.append(manifest.with_annotations({_ZSTD: "true"}))
     newest = max(parts, key=lambda part: part.created_s)
     index = Index(manifests=tuple(entries), artifact_type=ARTIFACT_TYPE, annotations=_annotations(newest))
@@ -138,7 +135,7 @@ def assemble(layout: Layout, parts: Sequence[Part], *, tag: str) -> Descriptor:
 
 
 def attach(layout: Layout, subject: Descriptor, attachment: Attachment, *, created_s: int) -> Descriptor:
-    """The document as a referrer of `subject`; who lists it in the layout is the caller."""
+    """The document as a referrer of `subject`; it is the caller who lists it in the layout."""
     config = layout.put(EMPTY, EMPTY_CONFIG)
     blob = layout.put(attachment.data, attachment.artifact_type).with_annotations({TITLE: attachment.title})
     about = Descriptor(media_type=subject.media_type, digest=subject.digest, size=subject.size)
@@ -147,7 +144,7 @@ def attach(layout: Layout, subject: Descriptor, attachment: Attachment, *, creat
         layers=(blob,),
         artifact_type=attachment.artifact_type,
         subject=about,
-        annotations={CREATED: _time(created_s)},
+        annotations={CREATED: rfc3339(created_s)},
     )
     return layout.put(manifest.encode(), IMAGE_MANIFEST, artifact_type=attachment.artifact_type)
 
@@ -175,7 +172,7 @@ def read_config(manifest: Manifest, config: bytes) -> Described:
     diff_ids = fields.fields("rootfs").texts("diff_ids", most=1)
     labels = fields.fields("config").fields("Labels")
     name, version = labels.text(TITLE, longest=128), labels.text(VERSION, longest=256)
-    module = document["module"] if isinstance(document, dict) and "module" in document else None
+    module = document.get("module") if isinstance(document, dict) else None
     if not isinstance(module, dict) or module.get("name") != name:
         raise fields.refusal("name", f"the module manifest in {what}", expected=f"that of {name[:100]!r}")
     for key, said in ((TITLE, name), (VERSION, version)):
@@ -223,7 +220,7 @@ def _put_part(layout: Layout, part: Part) -> Descriptor:
 
 def _config(part: Part) -> dict[str, Json]:
     labels: dict[str, Json] = dict(_annotations(part))
-    created = _time(part.created_s)
+    created = rfc3339(part.created_s)
     return {
         "architecture": part.arch,
         "os": "linux",
@@ -236,10 +233,6 @@ def _config(part: Part) -> dict[str, Json]:
 
 
 def _annotations(part: Part) -> dict[str, str]:
-    said = {TITLE: part.manifest.get("name"), VERSION: part.version, CREATED: _time(part.created_s)}
+    said = {TITLE: part.manifest.get("name"), VERSION: part.version, CREATED: rfc3339(part.created_s)}
     said |= {DESCRIPTION: part.manifest.get("description"), LICENSES: part.manifest.get("license")}
     return {name: value for name, value in said.items() if isinstance(value, str) and value}
-
-
-def _time(seconds: int) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -62,8 +62,25 @@ def write_layer(
     out.flush()
     library = native.library()
     if library is None:
-        return _layer_write.write_plainly(image, module.objects, out.fileno(), level, progress)
-    return _layer_write.write_by(library, image, module.objects, out.fileno(), level, thread_count(threads), progress)
+        written = _layer_write.write_plainly(image, module.objects, out.fileno(), level, progress)
+    else:
+        threads = thread_count(threads)
+        written = _layer_write.write_by(library, image, module.objects, out.fileno(), level, threads, progress)
+    _check_readable(written, Limits())
+    return written
+
+
+def _check_readable(written: Written, limits: Limits) -> None:
+    """No layer that every reader would refuse; the writers saw to the number of entries and to the names."""
+    written.position.check(written.size, limits)
+    if written.uncompressed_size > limits.bytes:
+        raise DataError(
+            "module.layer.size",
+            "the module is larger than a layer may be",
+            expected=f"at most {limits.bytes} bytes",
+            found=str(written.uncompressed_size),
+            hint="ship less: file_spec and mask say what",
+        )
 
 
 def read_toc(
@@ -81,7 +98,16 @@ def read_toc(
             expected=part.digest,
             found=found,
         )
-    return tocs.decode(decompress(data, size=part.uncompressed), limits=limits)
+    toc = tocs.decode(decompress(data, size=part.uncompressed), limits=limits)
+    last = max(entry.end_offset for entry in toc.entries)
+    if last > part.offset:
+        raise DataError(
+            "archive.toc.range",
+            "a content is not in front of the table of contents",
+            expected=f"below {part.offset}",
+            found=str(last),
+        )
+    return toc
 
 
 def tree_of(toc: Toc) -> Directory:

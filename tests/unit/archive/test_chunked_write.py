@@ -10,16 +10,17 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from powernode import native
 from powernode.archive._zstd import Compressor, Decompressed, decompress
 from powernode.archive.chunked import _tar, toc
 from powernode.archive.chunked._crc64 import Crc64
 from powernode.archive.chunked.entry import Entry, Kind, Limits
-from powernode.archive.chunked.position import FOOTER_BYTES, Position
 from powernode.archive.chunked.write import Written, write
 from powernode.base.errors import DataError
 
@@ -64,7 +65,7 @@ def test_every_frame_of_a_content_holds_that_content(layer: tuple[Path, Written]
             content = CONTENTS[entry.path]
             assert decompress(blob[entry.offset : entry.end_offset], size=entry.size) == content
             assert entry.digest == hashlib.sha256(content).digest()
-    assert Position.parse_footer(blob[-FOOTER_BYTES:], blob_size=len(blob), limits=Limits()).toc.size
+    assert blob.endswith(layer[1].position.footer())
 
 
 def test_the_tables_have_the_digests_that_are_named(layer: tuple[Path, Written]) -> None:
@@ -186,6 +187,34 @@ def test_decompress_wants_the_exact_size() -> None:
     with pytest.raises(DataError) as refused:
         decompress(b"no zstd at all", size=5)
     assert refused.value.code == "archive.zstd.corrupt"
+
+
+WIDE = bytes.fromhex("28b52ffd 00 88 190000") + b"abc"  # a window of 128 MiB, and one block of three bytes
+WIDER = WIDE.replace(b"\0\x88", b"\0\x90")
+
+
+def test_windows_are_bounded() -> None:
+    assert decompress(WIDE, size=3) == b"abc"
+    with pytest.raises(DataError) as refused:
+        decompress(WIDER, size=3)
+    assert refused.value.code == "archive.zstd.corrupt"
+
+
+def test_a_window_that_finds_no_memory_is_not_the_data_s_fault() -> None:
+    if native.library() is None:
+        pytest.skip("zstandard does not say what it lacks")
+    code = (
+        "import resource, sys\n"
+        "from powernode.archive._zstd import decompress\n"
+        "from powernode.base.errors import PowernodeError\n"
+        "from powernode import native; native.library().call('pn_zstd_version')\n"
+        "room = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize() + (64 << 20)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (room, room))\n"
+        "try: decompress(bytes.fromhex(sys.argv[1]), size=3)\n"
+        "except PowernodeError as error: print(error.code, end='')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, WIDE.hex()], capture_output=True, text=True, check=False)
+    assert done.stdout == "archive.zstd.memory", done.stderr
 
 
 def test_small_reads_of_large_frames() -> None:

@@ -139,7 +139,8 @@ TAR_DEFECTS = {
     "cut-in-content": ("archive.tar.truncated", tar_of(Item("./f", b"x" * 600))[:700]),
     "cut-in-header": ("archive.tar.truncated", tar_of(Item("./f", b"x"))[:100]),
     "lying-size": ("archive.tar.truncated", raw_size(b"77777777777\0")),
-    "size-beyond-everything": ("archive.tar.truncated", raw_size(b"\xff" * 12)),
+    "size-beyond-everything": ("archive.tar.truncated", raw_size(b"\x80" + b"\x7f" * 11)),
+    "size-negative": ("archive.tar.header", raw_size(b"\xff" * 12)),
     "size-no-number": ("archive.tar.header", raw_size(b"12x45678901\0")),
     "something-behind-the-end": ("archive.tar.trailing", tar_of() + b"x"),
 }
@@ -171,7 +172,7 @@ PACKAGE_DEFECTS = {
     "xz-trailing": ("archive.data.trailing", package(data=XZ + b"x")),
     "gz-corrupt": ("archive.data.corrupt", package(data=b"hello", data_name="data.tar.gz")),
     "gz-truncated": ("archive.data.truncated", package(data=gz(tar_of(*GOOD))[:-3], data_name="data.tar.gz")),
-    "zst-corrupt": ("archive.data.corrupt", package(data=b"hello", data_name="data.tar.zst")),
+    "zst-corrupt": ("archive.zstd.corrupt", package(data=b"hello", data_name="data.tar.zst")),
     "file-cut": ("archive.ar.truncated", package(*GOOD)[:-40]),
 }
 

@@ -8,7 +8,7 @@ layout, descriptor = small_artifact(tmp_path / "a", module)
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,7 @@ def small_module(folder: Path, files: Mapping[str, bytes], *, arch: str = "amd64
     return modules.write(folder, facts, modules.from_tree(tree))
 
 
-def small_part(
-    folder: Path, module: modules.Module, *, attachments: Sequence[artifact.Attachment] = ()
-) -> artifact.Part:
+def small_part(folder: Path, module: modules.Module) -> artifact.Part:
     path = folder / f"{module.facts.architecture}.tar.zst"
     folder.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
@@ -57,7 +55,6 @@ def small_part(
             annotations=written.annotations,
         ),
         created_s=TIME_S,
-        attachments=attachments,
     )
 
 

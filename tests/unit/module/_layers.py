@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict
 
 import pytest
 
 from powernode import verity
+from powernode.archive._zstd import Compressor, decompress
+from powernode.archive.chunked import toc
+from powernode.archive.chunked.entry import TocEntry
+from powernode.archive.chunked.position import Part, Position, skippable
 from powernode.composefs import image as images
 from powernode.composefs.store import ObjectStore, object_path
 from powernode.composefs.tree import Directory, Node, RegularFile, Symlink, Xattrs
@@ -127,6 +132,26 @@ class Blob:
 
     def toc(self) -> layer.Toc:
         return layer.read_toc(self.read_range, self.written.annotations, blob_size=len(self.data))
+
+
+def retold(
+    data: bytes, annotations: Mapping[str, str], change: Callable[[TocEntry], TocEntry]
+) -> tuple[bytes, dict[str, str]]:
+    """The blob with another table of contents, and its annotations: all digests of tables are right again."""
+    old = Position.parse(annotations, blob_size=len(data), limits=layer.Limits())
+    table = toc.decode(decompress(data[old.toc.offset : old.toc.end], size=old.toc.uncompressed), limits=layer.Limits())
+    split = data[old.tar_split.offset : old.tar_split.end]
+    assert table.tar_split_digest is not None
+    text = toc.encode([change(entry) for entry in table.entries], table.tar_split_digest)
+    compressed = Compressor(3).frame(text)
+    digest = f"sha256:{hashlib.sha256(compressed).hexdigest()}"
+    start = old.toc.offset
+    new = Position(
+        toc=Part(offset=start, size=len(compressed), uncompressed=len(text), digest=digest),
+        tar_split=replace(old.tar_split, offset=start + len(compressed) + 8, digest=table.tar_split_digest),
+    )
+    blob = data[: start - 8] + skippable(compressed) + skippable(split) + new.footer()
+    return blob, {**annotations, **new.annotations()}
 
 
 def written(module: Module, path: Path, *, level: int = 3, threads: int = 0) -> Blob:

@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 
+from powernode.archive.chunked.entry import TocEntry
 from powernode.base.digest import Digest
 from powernode.base.errors import DataError, PowernodeError
 from powernode.module import artifact
-from powernode.module.artifact import ARTIFACT_TYPE, COMPOSEFS, Attachment, Part, read_config
+from powernode.module.artifact import ARTIFACT_TYPE, COMPOSEFS, Attachment, Part, attach, read_config
 from powernode.module.check import check
 from powernode.oci.documents import IMAGE_CONFIG, IMAGE_MANIFEST, LAYER_ZSTD, Descriptor, Index, Manifest
 from powernode.oci.layout import Layout
 from unit.module._artifacts import RANDOM, manifest_of, small_artifact, small_module, small_part
+from unit.module._layers import retold
 
 FILES = {"etc/motd": b"hello\n", "usr/bin/redis": RANDOM, "usr/share/big": b"text " * 4000}
 SBOM = Attachment(
@@ -28,7 +30,7 @@ SBOM = Attachment(
 
 @pytest.fixture
 def part(tmp_path: Path) -> Part:
-    return small_part(tmp_path / "layers", small_module(tmp_path / "module", FILES), attachments=[SBOM])
+    return small_part(tmp_path / "layers", small_module(tmp_path / "module", FILES))
 
 
 def test_what_was_assembled_is_read(part: Part, tmp_path: Path) -> None:
@@ -46,10 +48,19 @@ def test_what_was_assembled_is_read(part: Part, tmp_path: Path) -> None:
     assert described.manifest == part.manifest
     assert manifest.annotations["org.opencontainers.image.licenses"] == "BSD-3-Clause"
     assert manifest.annotations["org.opencontainers.image.created"] == "2025-06-15T15:06:40Z"
-    (sbom,) = layout.referrers(entry.digest)
-    assert sbom.artifact_type == SBOM.artifact_type
     names = [e.annotations.get("org.opencontainers.image.ref.name") for e in layout.entries()]
     assert sorted(name for name in names if name) == ["v0.1.0", "v0.1.0-amd64"]
+
+
+def test_a_document_is_a_referrer_and_nothing_of_the_artifact(part: Part, tmp_path: Path) -> None:
+    layout, index = small_artifact(tmp_path / "a", part)
+    about = manifest_of(layout, index)
+    layout.add(attach(layout, about, SBOM, created_s=part.created_s))
+    (sbom,) = layout.referrers(about.digest)
+    assert sbom.artifact_type == SBOM.artifact_type
+    manifest = layout.document(sbom)
+    assert isinstance(manifest, Manifest)
+    assert [layout.read(layer, max_bytes=1000) for layer in manifest.layers] == [SBOM.data]
 
 
 def test_any_order_and_any_folder_give_the_same_bytes(part: Part, tmp_path: Path) -> None:
@@ -153,6 +164,30 @@ def test_contents_that_are_not_those_of_the_table(part: Part, tmp_path: Path) ->
         check(layout, rewritten(layout, index, edit_all))
     assert deeper.value.code == "module.check.composefs-image"
     assert "archive" in deeper.value.message
+
+
+@pytest.mark.parametrize("what", ["digest", "end_offset"])
+def test_a_table_that_points_elsewhere(part: Part, tmp_path: Path, what: str) -> None:
+    """Archive and image are right, and so is the tree of the table; but who fetches by it gets something else."""
+
+    def change(entry: TocEntry) -> TocEntry:
+        if entry.path != b"usr/bin/redis":
+            return entry
+        if what == "digest":
+            return dataclasses.replace(entry, digest=bytes(32))
+        return dataclasses.replace(entry, end_offset=entry.end_offset - 3)
+
+    data, annotations = retold(part.layer.path.read_bytes(), part.layer.annotations, change)
+    layout, index = small_artifact(tmp_path / "a", part)
+    blob = layout.put(data, LAYER_ZSTD)
+
+    def edit(document: Any, config: Any) -> None:
+        document["layers"][0] |= {"digest": blob.digest, "size": blob.size}
+        document["layers"][0]["annotations"] |= annotations
+
+    with pytest.raises(DataError) as caught:
+        check(layout, rewritten(layout, index, edit))
+    assert caught.value.code == "module.check.content"
 
 
 def test_a_layer_of_another_module(part: Part, tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ ustar cannot say: extended attributes (`SCHILY.xattr.`), names of more than 100 
 
 from __future__ import annotations
 
+from powernode.archive._blocks import BLOCK, padding
 from powernode.archive.chunked.entry import Entry, Kind
 
-__all__ = ["BLOCK", "END", "header", "member_name", "padding"]
+__all__ = ["END", "header", "member_name", "padding"]
 
-BLOCK = 512
 END = bytes(2 * BLOCK)
 _XATTR = b"SCHILY.xattr."
 _TYPES = {Kind.FILE: b"0", Kind.DIRECTORY: b"5", Kind.SYMLINK: b"2"}
@@ -58,10 +58,6 @@ def member_name(entry: Entry) -> bytes:
     if entry.kind is Kind.DIRECTORY:
         return (entry.path or b".") + b"/"
     return entry.path
-
-
-def padding(size: int) -> int:
-    return -size % BLOCK
 
 
 def _block(name: bytes, *, mode: int, uid: int, gid: int, size: int, mtime: int, kind: bytes, target: bytes) -> bytes:

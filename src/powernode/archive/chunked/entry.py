@@ -6,7 +6,7 @@ a directory and never a link; no name is there twice; none is a whiteout (`.wh.â
 another layer. Files of 1 to 64 bytes carry their `content`, as in the composefs image; for larger ones `verity` is the
 fs-verity digest, where it is known.
 
-Out of scope: bytes (`_tar`, `_toc`).
+Out of scope: bytes (`_tar`, `toc`).
 
     Entry(path=b"etc/motd", kind=Kind.FILE, mode=0o644, size=3, content=b"hi\\n")
 """

@@ -3,7 +3,7 @@
 
 Behind the compressed archive come three frames that zstd skips: the compressed TOC, the compressed tar-split data, and
 a footer of 64 bytes. Whoever knows the descriptor reads the position from the annotations and asks for nothing else;
-the footer is for a blob without its descriptor.
+the footer is for others' tools, when they have a blob without its descriptor.
 
 Invariants: positions lie inside the blob, and sizes are within the limits, before anything is read.
 
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from powernode.archive.chunked.entry import Limits
 from powernode.base.errors import DataError
 
-__all__ = ["FOOTER_BYTES", "Part", "Position", "skippable"]
+__all__ = ["Part", "Position", "skippable"]
 
 _PREFIX = "io.github.containers.zstd-chunked."
 _CHECKSUM, _POSITION = f"{_PREFIX}manifest-checksum", f"{_PREFIX}manifest-position"
@@ -32,7 +32,6 @@ _FOOTER = struct.Struct("<QQQQQQQ8s")
 _FOOTER_MAGIC = b"GNUlInUx"
 _KIND = 1  # of the TOC: that of CRFS
 _RATIO_MAX, _RATIO_FREE_BYTES = 200, 8 << 20  # real tables pack 3 to 5 : 1, nothing but empty folders 120 : 1
-FOOTER_BYTES = _FOOTER.size
 _HEAD = _SKIPPABLE.size
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _NUMBERS = re.compile(r"\d{1,19}(:\d{1,19})*\Z", re.ASCII)
@@ -85,22 +84,12 @@ class Position:
         toc = Part(offset=offset, size=size, uncompressed=uncompressed, digest=digest)
         offset, size, uncompressed = _numbers(annotations, _SPLIT_POSITION, 3)
         split = Part(offset=offset, size=size, uncompressed=uncompressed)
-        return cls(toc=toc, tar_split=split)._checked(blob_size, limits)
+        found = cls(toc=toc, tar_split=split)
+        found.check(blob_size, limits)
+        return found
 
-    @classmethod
-    def parse_footer(cls, footer: bytes, *, blob_size: int, limits: Limits) -> Position:
-        """From the last 64 bytes of the blob; nobody vouches for the digest of the TOC then."""
-        if len(footer) != FOOTER_BYTES or not footer.endswith(_FOOTER_MAGIC):
-            raise _refused("missing", "the blob does not end in the footer of zstd:chunked")
-        *toc, kind, split_offset, split_size, split_uncompressed, _ = _FOOTER.unpack(footer)
-        if kind != _KIND:
-            raise _refused("kind", "the table of contents is of an unknown kind", found=str(kind))
-        return cls(
-            toc=Part(offset=toc[0], size=toc[1], uncompressed=toc[2]),
-            tar_split=Part(offset=split_offset, size=split_size, uncompressed=split_uncompressed),
-        )._checked(blob_size, limits)
-
-    def _checked(self, blob_size: int, limits: Limits) -> Position:
+    def check(self, blob_size: int, limits: Limits) -> None:
+        """Refuse what no reader should follow; who writes a layer asks the same."""
         for part in (self.toc, self.tar_split):
             if part.offset < _HEAD or part.size == 0 or part.end > blob_size:
                 raise _refused("range", "the tables are not inside the blob", f"below {blob_size}", str(part.end))
@@ -109,7 +98,6 @@ class Position:
         if self.toc.uncompressed > _RATIO_FREE_BYTES + _RATIO_MAX * self.toc.size:
             expected = f"at most {_RATIO_MAX} : 1"
             raise _refused("ratio", "the table of contents expands like none that names files", expected)
-        return self
 
 
 def skippable(data: bytes) -> bytes:

@@ -271,7 +271,7 @@ def _foreign() -> DataError:
         "archive.toc.foreign",
         "the layer's table of contents was made by another tool, and no image follows from it",
         expected="canonical JSON, the root first, and for files fsVerityDigest or inlineContent",
-        hint="read the whole layer, or build the module with `powernode module build`",
+        hint="it takes a module that was built with `powernode module build`",
     )
 
 

@@ -26,7 +26,7 @@ from powernode.archive.chunked._crc64 import Crc64
 from powernode.archive.chunked._tarsplit import TarSplit
 from powernode.archive.chunked.entry import Entry, Kind, Limits, Names, TocEntry, check_values, clean_path
 from powernode.archive.chunked.position import Part, Position, skippable
-from powernode.base.errors import DataError
+from powernode.base.errors import DataError, MachineError
 
 __all__ = ["FRAME_BYTES", "LEVEL", "LEVELS", "Progress", "Written", "write"]
 
@@ -120,8 +120,6 @@ class _Writer:
         split, split_digest = self._compressed(text)
         table = toc.encode(self._entries, split_digest)
         compressed, digest = self._compressed(table)
-        if len(table) > Limits().toc_bytes:
-            raise DataError("archive.toc.size", "the table of contents is too large", found=str(len(table)))
         toc_at = self._size + 8
         self._emit(skippable(compressed))
         split_at = self._size + 8
@@ -160,8 +158,12 @@ class _Writer:
         self._blob.update(data)
         self._size += len(data)
         view = memoryview(data)
-        while view:
-            view = view[os.write(self._out, view) :]
+        try:
+            while view:
+                view = view[os.write(self._out, view) :]
+        except OSError as error:
+            # The code is that of the C library, which does the same for `module.layer`.
+            raise MachineError("module.layer.write", "cannot write the layer", found=error.strerror) from error
 
 
 def _pieces(content: BinaryIO, entry: Entry) -> Iterable[bytes]:
