@@ -132,7 +132,14 @@ class PrivateApt:
         command = [tool, *(f"-o{key}={value}" for key, value in options.items()), *arguments]
         try:
             result = subprocess.run(
-                command, cwd=cwd or self._folder, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+                command,
+                env={**os.environ, "LC_ALL": "C"},  # some of its words are read again
+                cwd=cwd or self._folder,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=_TIMEOUT_S,
+                check=False,
             )
         except FileNotFoundError as error:
             raise MachineError("debian.apt.tool", f"{tool} is not here", hint="this needs Debian's apt") from error

@@ -34,9 +34,8 @@ def claim(place: Path, kind: int) -> Iterator[Path | None]:
     part.parent.mkdir(parents=True, exist_ok=True)
     while True:
         if kind & os.O_DIRECTORY:
-            with suppress(
-                FileExistsError
-            ):  # Path.mkdir(exist_ok=True) would look again, and the other's may be renamed
+            # Path.mkdir(exist_ok=True) would look again, and the other's may have been renamed.
+            with suppress(FileExistsError):
                 part.mkdir()
         try:
             fd = os.open(part, kind | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -3,9 +3,10 @@
 
 Invariants: sizes and counts are limited; a field that comes twice, a line that belongs to no field and a name that is
 none are refused. Field names are in lower case; the lines that continue a value follow it after newlines, without the
-one character that marked them. Bytes that are not UTF-8 become U+FFFD: who needs a value checks it.
+one character that marked them; lines that begin with # are comments and left out. Bytes that are not UTF-8 become
+U+FFFD: who needs a value checks it.
 
-Out of scope: comments and signatures, which neither kind of file has.
+Out of scope: signatures, which neither kind of file has.
 
     list(paragraphs(b"Package: bash\\nVersion: 5.2\\n", what="the status", max_bytes=1 << 20))
     # [{"package": "bash", "version": "5.2"}]

@@ -55,7 +55,7 @@ class OsvAdvisory:
     source: str
     file_id: str
     ranges: tuple[Range, ...]
-    versions: frozenset[str]
+    versions: tuple[str, ...]
     urgency: str
 
     def assess(self, version: str) -> Assessment:
@@ -112,7 +112,7 @@ def advisories(document: Json, *, what: str, sources: Collection[str], suite: st
             source=source,
             file_id=file_id,
             ranges=tuple(_ranges(_items(entry, "ranges", what), what)),
-            versions=frozenset(each for each in _items(entry, "versions", what) if isinstance(each, str)),
+            versions=tuple(each for each in _items(entry, "versions", what) if isinstance(each, str)),
             urgency=_text(specific, "urgency", what) if isinstance(specific, dict) else "",
         )
 

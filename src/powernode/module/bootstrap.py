@@ -21,11 +21,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import signal
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from powernode.base import canonical
 from powernode.base.errors import MachineError
@@ -33,15 +32,14 @@ from powernode.debian import binfmt
 from powernode.debian.claim import FOLDER, claim, empty
 from powernode.debian.lock import LockedPackage
 from powernode.debian.repository import newest, write_repository
+from powernode.module import _tools
+from powernode.module._tools import Report
 
 __all__ = ["LOG", "Bootstrap", "Root", "make"]
 
-Report = Callable[[str], None]
-
 _CODE = "module.bootstrap"
 LOG, _ARCHIVE, _LATEST = "log", "root.tar", "latest"
-_SHOWN_CHARACTERS = 1500
-_HEADINGS = tuple(b"I: " + word for word in (b"downloading", b"extracting", b"installing", b"creating"))
+_HEADINGS = tuple(f"I: {word}" for word in ("downloading", "extracting", "installing", "creating"))
 _OPTIONS = (
     "--variant=essential",
     "--format=tar",
@@ -122,17 +120,23 @@ def _fill(
     command = [
         *(tool, *_OPTIONS, f"--architectures={bootstrap.arch}", f"--include={','.join(names)}"),
         # The files are those of the lock, whose digests were checked; there is nobody who could have signed the index.
-        *("", str(part / _ARCHIVE), f"deb [trusted=yes] copy:{repository} ./"),
+        *("", str(part / _ARCHIVE), f"deb [trusted=yes] copy:{quote(str(repository))} ./"),
     ]
-    status = _run(command, log, work, latest_s, report)
-    if status:
-        tail = log.read_text("utf-8", "replace").strip()[-_SHOWN_CHARACTERS:]
+    environment = {  # and nothing of ours
+        "PATH": os.defpath + ":/usr/sbin:/sbin",
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "TMPDIR": str(work),
+        "SOURCE_DATE_EPOCH": str(latest_s),
+    }
+    said = _tools.run(command, log, report=report, heading=_heading, environment=environment)
+    if said is not None:
         log.replace(failed_log)
         empty(part)
         raise MachineError(
             f"{_CODE}.mmdebstrap",
             f"mmdebstrap could not install the packages for {bootstrap.arch}",
-            found=tail,
+            found=said,
             hint=f"all it said is in {failed_log}",
         )
     failed_log.unlink(missing_ok=True)
@@ -144,30 +148,5 @@ def _fill(
             os.fsync(file.fileno())
 
 
-def _run(command: Sequence[str], log: Path, work: Path, latest_s: int, report: Report) -> int:
-    """Runs it with nothing of our environment; every line goes to the log, what takes long to `report` too."""
-    environment = {
-        "PATH": os.defpath + ":/usr/sbin:/sbin",
-        "LC_ALL": "C.UTF-8",
-        "TZ": "UTC",
-        "TMPDIR": str(work),
-        "SOURCE_DATE_EPOCH": str(latest_s),
-    }
-    with (
-        open(log, "wb") as file,
-        subprocess.Popen(
-            command, env=environment, umask=0o022, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.PIPE
-        ) as process,
-    ):
-        assert process.stderr is not None
-        try:
-            for line in process.stderr:
-                file.write(line)
-                file.flush()
-                if line.startswith(_HEADINGS):
-                    report(line[3:].decode("utf-8", "replace").strip())
-        except BaseException:
-            process.send_signal(signal.SIGTERM)  # it unmounts and removes what it has made
-            process.wait()
-            raise
-    return process.returncode
+def _heading(line: str) -> str | None:
+    return line.removeprefix("I: ") if line.startswith(_HEADINGS) else None

@@ -3,12 +3,13 @@
 
     OUT/ARCH/       the module directory: module.json, image.erofs, objects/
     OUT/oci/        the OCI layout of the version, all architectures
-    OUT/logs/       what stage 1 had to say, one file an architecture
+    OUT/logs/       what stage 1 had to say, one file an architecture; of a build that failed it stays in the cache
     OUT/build.json  the plans, the digests, and what did not ship
 
 Invariants: `out` holds the old build or a new one, whole; what no build made is never replaced. The same folder, lock
-and options give the same manifest digests, wherever and by whomever they are built. Stage 1 is kept in the cache, so a
-build that failed later, or whose rootfs/ changed, does not repeat it.
+and options give the same manifest digests, wherever and by whomever they are built. What can be refused is refused for
+all architectures before anything is installed. Stage 1 is kept in the cache, so a build that failed later, or whose
+rootfs/ changed, does not repeat it.
 
 Out of scope: what the manifest may say (`manifest.model`), signing, pushing.
 
@@ -23,12 +24,12 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from powernode.base.digest import Digest
@@ -36,22 +37,27 @@ from powernode.base.errors import MachineError, OperatorError
 from powernode.debian.inputs import Inputs
 from powernode.debian.lock import Lock
 from powernode.manifest.model import ModuleManifest
-from powernode.module import bootstrap, containerfile, lock
+from powernode.module import bootstrap, containerfile, feed, lock
+from powernode.module._tools import Report
 from powernode.module.bootstrap import Bootstrap, Root
-from powernode.module.compose import Composed, compose
+from powernode.module.compose import compose
 from powernode.module.containerfile import Containerfile
-from powernode.module.layer import LEVEL, write_layer
+from powernode.module.directory import DEFAULT_PRIORITY
+from powernode.module.layer import LEVEL, Progress, write_layer
 from powernode.module.publish import Built, Published, Saying, publish
-from powernode.module.source import read_manifest, read_source
-from powernode.module.stages import Compose, Pack, Plan, Publish, Report, Stage, check_options, version_with
+from powernode.module.source import read_source
+from powernode.module.stages import Compose, Pack, Plan, Stage, check_options, version_with
+from powernode.module.subject import tag_of
 
-__all__ = ["BUILD", "DEFAULT_PRIORITY", "Made", "Outcome", "Request", "Sources", "build", "plan"]
+__all__ = ["BUILD", "Made", "Outcome", "Request", "Sources", "build", "plan"]
 
 BUILD, LAYOUT, LOGS = "build.json", "oci", "logs"
-DEFAULT_PRIORITY = 500_000
-"""The effective priority in a module directory, until somebody assembles modules and gives another."""
 
 _CODE = "module.build"
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
+_TOLD_BYTES = 64 << 20
+"""Of contents: packing more takes long enough to be told about."""
+
 _SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -120,23 +126,33 @@ def build(request: Request, sources: Sources, out: Path, *, report: Report) -> O
     """Everything of one version, in `out`."""
     out = out.resolve()  # where a link leads, not in the link's place
     _refuse_others(out)
-    manifest = read_source(request.folder).manifest
+    source = read_source(request.folder)
+    manifest = source.manifest
     check_options(manifest, request.options)
-    digest = Digest("sha256", sha256(read_manifest(request.folder)).digest())
+    _check_request(request)
     with _on_this_machine(sources.cache):
+        pins = {arch: _lock(request, lock.Request.of(manifest), arch, sources, report) for arch in request.arches}
+        plans = [plan(request, manifest, arch, pins[arch]) for arch in request.arches]
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as text:
             new = Path(text) / "new"
             (new / LOGS).mkdir(parents=True)
-            made = [_make(request, manifest, sources, arch, new, report) for arch in request.arches]
+            made = [
+                Made(plan=each, built=_perform(each, request, sources, pins[each.compose.arch], new, report))
+                for each in plans
+            ]
             version = version_with(request.version, request.options)
-            report(f"{manifest.name}: {made[0].plan.stages[-1].describe()}")
+            report(f"{manifest.name}: {made[0].plan.publish.describe()}")
             published = publish(
                 new / LAYOUT,
                 [each.built for each in made],
                 manifest,
-                tag=f"v{version.replace('+', '_')}",  # a tag of a registry has no +
-                saying=Saying(builder=request.builder, manifest=digest, advisories=request.advisories),
+                tag=tag_of(version),
+                saying=Saying(
+                    builder=request.builder,
+                    manifest=Digest("sha256", bytes.fromhex(source.document.sha256)),
+                    advisories=request.advisories,
+                ),
             )
             for each in made:
                 each.built.layer.unlink()
@@ -146,75 +162,110 @@ def build(request: Request, sources: Sources, out: Path, *, report: Report) -> O
     return outcome
 
 
-def _make(request: Request, manifest: ModuleManifest, sources: Sources, arch: str, new: Path, report: Report) -> Made:
-    """Stages 1 to 3 of one architecture."""
-    asked = lock.Request.of(manifest)
-    pinned = None if request.containerfile else _lock(request.folder, asked, arch, sources, report)
-    chosen = plan(request, manifest, arch, pinned)
-    return Made(
-        plan=chosen, built=_perform(chosen, request, sources, pinned, new, lambda text: report(f"{arch}: {text}"))
-    )
+def _check_request(request: Request) -> None:
+    """What would be seen at the end only."""
+    if not _URI.fullmatch(request.builder):
+        raise OperatorError(
+            f"{_CODE}.builder",
+            "who builds is named by a URI",
+            expected="one such as https://ci.example.com/acme",
+            found=repr(request.builder[:100]),
+        )
+    if request.advisories is not None:
+        feed.files(request.advisories)
 
 
 def plan(request: Request, manifest: ModuleManifest, arch: str, pinned: Lock | None) -> Plan:
     """What will be done for one architecture; `pinned` is None for a module that asks for no packages."""
     version = version_with(request.version, request.options)
     added = frozenset[str]()
-    first: list[Stage] = []
+    root: Stage | None = None
     if request.containerfile:
-        first = [Containerfile.of(request.folder, manifest, arch=arch, options=request.options)]
+        root = Containerfile.of(request.folder, manifest, arch=arch, options=request.options)
     elif pinned is not None:
         added = lock.added(pinned, request.options)
-        first = [Bootstrap(arch=arch, packages=lock.packages(pinned, request.options))]
+        root = Bootstrap(arch=arch, packages=lock.packages(pinned, request.options))
     second = Compose.of(request.folder, manifest, version=version, arch=arch, added=added, options=request.options)
-    stages = (*first, second, Pack(level=request.level), Publish())
-    return Plan(name=manifest.name, version=version, arch=arch, stages=stages)
+    return Plan(root=root, compose=second, pack=Pack(level=request.level))
 
 
 def _perform(plan: Plan, request: Request, sources: Sources, pinned: Lock | None, new: Path, report: Report) -> Built:
-    root: Root | None = None
-    composed: Composed | None = None
-    log, layer = new / LOGS / f"{plan.arch}.log", new / f"{plan.arch}.layer"
+    """Stages 1 to 3 of one architecture."""
+    stage = plan.compose
+    layer = new / f"{stage.arch}.layer"
+
+    def told(text: str) -> None:
+        report(f"{stage.arch}: {text}")
+
     with tempfile.TemporaryDirectory(dir=new) as work:
-        for stage in plan.stages[:-1]:
-            report(stage.describe())
-            if isinstance(stage, Bootstrap):
-                assert pinned is not None
-                root = bootstrap.make(stage, sources.inputs(pinned).deb, sources.cache, report=report)
-                shutil.copyfile(root.archive.with_name(bootstrap.LOG), log)
-            elif isinstance(stage, Containerfile):
-                root = containerfile.make(stage, request.folder, Path(work), log, report=report)
-            elif isinstance(stage, Compose):
-                files, place = stage.files, new / plan.arch
-                composed = compose(stage, root, place, effective_priority=DEFAULT_PRIORITY, jobs=request.jobs)
-                for line in composed.report.describe().splitlines():
-                    report(line)
-            elif isinstance(stage, Pack):
-                assert composed is not None
-                with open(layer, "w+b") as file:
-                    written = write_layer(composed.module, file, level=stage.level, threads=request.jobs)
-    assert composed is not None
+        root = _root(plan, request, sources, pinned, Path(work), new / LOGS / f"{stage.arch}.log", told)
+        told(stage.describe())
+        composed = compose(stage, root, new / stage.arch, effective_priority=DEFAULT_PRIORITY, jobs=request.jobs)
+    for line in composed.report.describe().splitlines():
+        told(line)
+    told(plan.pack.describe())
+    progress = _packing(composed.report.size_bytes, told)
+    with open(layer, "w+b") as file:
+        written = write_layer(composed.module, file, level=plan.pack.level, threads=request.jobs, progress=progress)
     return Built(
-        arch=plan.arch,
-        version=plan.version,
+        arch=stage.arch,
+        version=stage.version,
+        options=stage.options,
         composed=composed,
         layer=layer,
         written=written,
         packages=lock.packages(pinned, request.options) if pinned is not None else (),
-        files=files,
-        containerfile=next((stage.content for stage in plan.stages if isinstance(stage, Containerfile)), None),
+        files={folder.name: digest for folder, digest in zip(stage.folders, stage.files, strict=True)},
+        containerfile=plan.root.content if isinstance(plan.root, Containerfile) else None,
     )
 
 
-def _lock(folder: Path, asked: lock.Request, arch: str, sources: Sources, report: Report) -> Lock | None:
-    """The pins; None for a module that asks for no packages, which is made of its rootfs/ alone."""
-    if not asked.packages and not any(asked.options.values()):
+def _root(
+    plan: Plan, request: Request, sources: Sources, pinned: Lock | None, work: Path, log: Path, report: Report
+) -> Root | None:
+    """Stage 1, and its log."""
+    stage = plan.root
+    if stage is None:
         return None
-    pinned = lock.read(folder, asked, arch)
+    report(stage.describe())
+    if isinstance(stage, Containerfile):
+        kept = sources.cache / "roots" / f"{plan.digest}.log"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        root = containerfile.make(stage, request.folder, work, kept, report=report)
+        shutil.move(kept, log)
+        return root
+    assert isinstance(stage, Bootstrap)
+    assert pinned is not None
+    root = bootstrap.make(stage, sources.inputs(pinned).deb, sources.cache, report=report)
+    shutil.copyfile(root.archive.with_name(bootstrap.LOG), log)
+    return root
+
+
+def _packing(size: int, report: Report) -> Progress | None:
+    """Tells every quarter of what takes long."""
+    if size < _TOLD_BYTES:
+        return None
+    said = 0
+
+    def progress(_: int, done: int) -> None:
+        nonlocal said
+        if done * 4 // size > said:
+            said = done * 4 // size
+            report(f"{said * 25} % of {size / 1e6:,.0f} MB are packed")
+
+    return progress
+
+
+def _lock(request: Request, asked: lock.Request, arch: str, sources: Sources, report: Report) -> Lock | None:
+    """The pins; None where no lock is needed: a Containerfile, or nothing but rootfs/."""
+    wanted = [*asked.packages, *(package for option in request.options for package in asked.options[option])]
+    if request.containerfile or not wanted:
+        return None
+    pinned = lock.read(request.folder, asked, arch)
     if pinned is None:
-        report(f"{arch}: there is no {lock.path_of(folder, arch)} yet: asking the archive")
+        report(f"{arch}: there is no {lock.path_of(request.folder, arch)} yet: asking the archive")
         pinned = sources.obtain(asked, arch)
-        path = lock.write(folder, pinned)
+        path = lock.write(request.folder, pinned)
         report(f"{arch}: {path} now pins {len(lock.packages(pinned))} packages; keep it with the module")
     return pinned
 

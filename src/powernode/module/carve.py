@@ -3,7 +3,8 @@
 
 Invariants: pure. Ownership is decided by the merge itself, run on this module alone, so the build and the node cannot
 disagree: carving what was carved changes nothing. Every path of an added package that does not ship, and that neither
-`mask` nor a waiver names, is in the report. A module that would ship nothing is refused.
+`mask` nor a waiver names, is in the report. A module that would ship nothing is refused, and one that would ship what
+is a user's (below /home) or what a running system makes for itself (below /run, /tmp and so on).
 
 `file_spec` left out stands for the files of the packages that the module adds to the base system, and for `rootfs/`.
 Directories that the base system has, too, come along as parents only, so their modes and owners stay the base's. What
@@ -28,6 +29,8 @@ from powernode.composefs.merge import MergeInput, MergeResult, merge
 from powernode.composefs.report import Rule
 from powernode.composefs.tree import Directory, RegularFile, walk
 from powernode.manifest.globs import compile_globs
+from powernode.module.directory import MAX_GLOBS
+from powernode.module.tree import RUNTIME
 
 __all__ = ["CarveReport", "Carved", "Owners", "Wanted", "carve"]
 
@@ -109,9 +112,10 @@ def carve(tree: Directory, wanted: Wanted, owners: Owners) -> Carved:
     result = _merged(tree, file_spec, mask)
     if not result.tree.entries:
         raise _empty(wanted, owners)
+    _refuse_places(result.givers)
     return Carved(
         tree=result.tree,
-        file_spec=wanted.file_spec if wanted.file_spec is not None else tuple(_written_out(result.tree, own)),
+        file_spec=wanted.file_spec if wanted.file_spec is not None else _written_out(result.tree, own),
         report=_report(tree, result, wanted, owners, _merged(tree, file_spec, None).tree if wanted.mask else None),
     )
 
@@ -143,17 +147,39 @@ def _empty(wanted: Wanted, owners: Owners) -> OperatorError:
     )
 
 
+def _refuse_places(paths: Iterable[bytes]) -> None:
+    listed = sorted(paths)
+    if homes := [path for path in listed if path.startswith(b"/home/")]:
+        raise OperatorError(
+            "manifest.home",
+            "a module ships nothing below /home: homes are the users' and live on the machine",
+            found=_few(homes),
+            hint="ship it below /etc/skel, or leave it out with mask",
+        )
+    if made := [path for path in listed if RUNTIME.matches(path)]:
+        raise OperatorError(
+            f"{_CODE}.runtime",
+            "a module ships nothing below /dev, /proc, /run, /sys and /tmp: a running system makes that for itself",
+            found=_few(made),
+            hint="folders are made by tmpfiles.d (ship a file in /usr/lib/tmpfiles.d); or leave it out with mask",
+        )
+
+
 def _report(
     tree: Directory, result: MergeResult, wanted: Wanted, owners: Owners, unmasked: Directory | None
 ) -> CarveReport:
     shipped = result.givers
     left = {loss.path: loss.rule for loss in result.lost}
-    leaves = {path for path, node in walk(tree) if not (isinstance(node, Directory) and node.entries)}
+    leaves = {
+        path: isinstance(node, Directory)
+        for path, node in walk(tree)
+        if not (isinstance(node, Directory) and node.entries)
+    }
     waivers = compile_globs(wanted.waivers)
 
     def behind(paths: Iterable[bytes]) -> tuple[bytes, ...]:
-        lost = {path for path in paths if left.get(path) is Rule.NOT_INCLUDED} & leaves
-        return tuple(sorted(path for path in lost if not waivers.matches(path)))
+        lost = {path for path in paths if left.get(path) is Rule.NOT_INCLUDED} & leaves.keys()
+        return tuple(sorted(path for path in lost if not waivers.matches(path, is_directory=leaves[path])))
 
     unshipped = {package: behind(paths - owners.base) for package, paths in sorted(owners.added.items())}
     claimed = frozenset[bytes]().union(owners.rootfs, *owners.added.values())
@@ -163,7 +189,7 @@ def _report(
         entries=len(shipped),
         size_bytes=sum(node.size for node in files),
         unshipped={package: paths for package, paths in unshipped.items() if paths},
-        masked=tuple(sorted(path for path in claimed & leaves if left.get(path) is Rule.MASK)),
+        masked=tuple(sorted(path for path in claimed & leaves.keys() if left.get(path) is Rule.MASK)),
         rootfs_unshipped=behind(owners.rootfs),
         idle_globs=tuple(_idle(wanted.file_spec or (), tree)),
         idle_masks=tuple(_idle(wanted.mask, unmasked)) if unmasked is not None else (),
@@ -188,7 +214,20 @@ def _idle(globs: Sequence[str], tree: Directory) -> Iterator[str]:
             yield glob
 
 
-def _written_out(tree: Directory, own: AbstractSet[bytes]) -> Iterator[str]:
+def _written_out(tree: Directory, own: AbstractSet[bytes]) -> tuple[str, ...]:
+    globs = tuple(_globs_for(tree, own))
+    if len(globs) > MAX_GLOBS:
+        raise OperatorError(
+            f"{_CODE}.globs",
+            "the module has too many files in folders of the base system for its file_spec to be written out",
+            expected=f"at most {MAX_GLOBS} globs",
+            found=str(len(globs)),
+            hint="write a file_spec",
+        )
+    return globs
+
+
+def _globs_for(tree: Directory, own: AbstractSet[bytes]) -> Iterator[str]:
     """Globs that include the `own` paths of this tree and nothing else of it: a directory stands for all below it."""
     order: list[tuple[bytes, Directory]] = [(b"", tree)]
     for path, directory in order:  # grows while it is read

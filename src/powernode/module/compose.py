@@ -13,7 +13,6 @@ Out of scope: installing (`bootstrap`), the artifact (`build`).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +57,7 @@ def compose(stage: Compose, root: Root | None, directory: Path, *, effective_pri
         Owners(
             added={package.name: package.files for package in packages if package.name in stage.added},
             base=frozenset[bytes]().union(*(each.files for each in packages if each.name not in stage.added)),
-            rootfs=own | {os.fsencode(place) for place in manifest.build.directories},
+            rootfs=own | {place.encode() for place in manifest.build.directories},
         ),
     )
     stored: list[Stored] = []
@@ -80,7 +79,7 @@ def _tree(stage: Compose, root: Root | None, latest_s: int) -> Directory:
     if root is not None:
         tree.add_tar(root.archive, leave_out=compile_globs(build.remove), keep=compile_globs(build.keep), top=root.top)
     for place in build.directories:
-        tree.add_directory(os.fsencode(place))
+        tree.add_directory(place.encode())
     for folder in stage.folders:
         tree.add_folder(folder)
     return tree.freeze()

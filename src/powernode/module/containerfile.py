@@ -5,8 +5,8 @@ The tree is what the last stage of the Containerfile has in `/work`, or all of i
 PACKAGES (package_spec), and UBUNTU_DIGEST and APT_SNAPSHOT where the manifest has them, as build arguments.
 
 Invariants: no time in the tree is later than that of the youngest file that a package brought; nothing is left in the
-tool's storage but its own cache. What the Containerfile downloads is its own affair: unlike a bootstrap from a lock,
-this is as reproducible as its author makes it.
+tool's storage but its own cache; what it says is in the log, also of a build that failed. What the Containerfile
+downloads is its own affair: unlike a bootstrap from a lock, this is as reproducible as its author makes it.
 
 Out of scope: installing the tools; several architectures on one machine (the tool needs qemu-user for it).
 
@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,10 +27,11 @@ from typing import TYPE_CHECKING
 from powernode.base.errors import MachineError, OperatorError
 from powernode.composefs.tree import RegularFile, walk
 from powernode.manifest.model import ModuleManifest
-from powernode.module import dpkg
+from powernode.module import _tools, dpkg
+from powernode.module._tools import Report
 from powernode.module.bootstrap import Root
-from powernode.module.stages import Report, rootfs_folders
-from powernode.module.tree import NOTHING, TreeBuilder, digest_of, read_content
+from powernode.module.stages import rootfs_folders
+from powernode.module.tree import NOTHING, TreeBuilder, digest_of, place_of, read_content
 
 if TYPE_CHECKING:
     from powernode.base.canonical import Json
@@ -40,10 +40,9 @@ __all__ = ["Containerfile", "make"]
 
 NAME = "Containerfile"
 _CODE = "module.containerfile"
-_WORK = "work"
+_WORK = b"/work"
 _TOOLS = ("podman", "buildah")
 _ANY_TIME_S = (1 << 32) - 1
-_SHOWN_CHARACTERS = 1500
 # mount and tar belong into one process: without root, what is mounted is seen only there.
 _EXPORT = """place=$(buildah mount "$1") || exit
 tar -C "$place" --format=pax --numeric-owner --sort=name --xattrs --xattrs-include='*' -cf "$2" .
@@ -103,7 +102,7 @@ class Containerfile:
 
 
 def make(stage: Containerfile, folder: Path, work: Path, log: Path, *, report: Report) -> Root:
-    """The root, below `work`; what the tool says goes to `log`."""
+    """The root, below `work`; what the tool says goes to `log`, which a failure leaves behind and names."""
     tool = next((name for name in _TOOLS if shutil.which(name)), None)
     if tool is None:
         raise MachineError(
@@ -111,32 +110,34 @@ def make(stage: Containerfile, folder: Path, work: Path, log: Path, *, report: R
             f"neither {' nor '.join(_TOOLS)} is here to build the {NAME} with",
             hint="apt-get install podman, or leave out --containerfile",
         )
-    archive, identifier = (work / "root.tar").absolute(), work / "image-id"
+    archive, image, container = (work / "root.tar").absolute(), work / "image-id", work / "container-id"
+    log.write_bytes(b"")  # of an earlier time
     build = [tool, "build", "--file", str(folder / NAME), "--platform", f"linux/{stage.arch}"]
     build += [f"--build-arg={name}={value}" for name, value in stage.arguments]
     report(f"{tool} build")
-    _run([*build, "--iidfile", str(identifier), str(folder)], log)
-    image = identifier.read_text().strip()
+    _run([*build, "--iidfile", str(image), str(folder)], log, report)
     report(f"{tool} export")
+    making = [tool, "create" if tool == "podman" else "from", "--cidfile", str(container), image.read_text().strip()]
+    _run([*making, "true"] if tool == "podman" else making, log, report)
+    name = container.read_text().strip()
     if tool == "podman":
-        container = _run([tool, "create", image, "true"], log)
-        exporting = [tool, "export", "--output", str(archive), container]
+        exporting = [tool, "export", "--output", str(archive), name]
     else:
-        container = _run([tool, "from", image], log)
-        exporting = ["sh", "-c", _EXPORT, "-", container, str(archive)]
+        exporting = ["sh", "-c", _EXPORT, "-", name, str(archive)]
         if os.geteuid():
             exporting = [tool, "unshare", *exporting]
     try:
-        _run(exporting, log)
+        _run(exporting, log, report)
     finally:
-        _run([tool, "rm", container], log)
-    top = b"/" + _WORK.encode() if _has_work(archive) else b""
+        _run([tool, "rm", name], log, report)
+    top = _WORK if _has_work(archive) else b""
     return Root(archive=archive, latest_s=_youngest(archive, top), top=top)
 
 
 def _has_work(archive: Path) -> bool:
     with tarfile.open(archive, "r:") as tar:
-        return any(member.name.strip("./").split("/")[0] == _WORK for member in tar)
+        places = ((place_of(member), member.isdir()) for member in tar)
+        return any(place.startswith(_WORK + b"/") or (place == _WORK and is_folder) for place, is_folder in places)
 
 
 def _youngest(archive: Path, top: bytes) -> int:
@@ -152,16 +153,16 @@ def _youngest(archive: Path, top: bytes) -> int:
     return max((n.mtime_s for path, n in walk(tree) if path in owned and isinstance(n, RegularFile)), default=0)
 
 
-def _run(command: Sequence[str], log: Path) -> str:
-    """What the last line of its output says; everything goes to the log."""
-    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+def _run(command: Sequence[str], log: Path, report: Report) -> None:
     with open(log, "a", encoding="utf-8") as file:
-        file.write(f"$ {' '.join(command)}\n{result.stdout}{result.stderr}")
-    if result.returncode:
+        file.write(f"$ {' '.join(command)}\n")
+    said = _tools.run(command, log, report=report, heading=_heading)
+    if said is not None:
         raise MachineError(
-            f"{_CODE}.failed",
-            f"{' '.join(command[:2])} failed",
-            found=result.stderr.strip()[-_SHOWN_CHARACTERS:],
+            f"{_CODE}.failed", f"{' '.join(command[:2])} failed", found=said, hint=f"all it said is in {log}"
         )
-    lines = result.stdout.strip().splitlines()
-    return lines[-1] if lines else ""
+
+
+def _heading(line: str) -> str | None:
+    """podman and buildah say `STEP 2/5: RUN …`, and before it the stage where there are several."""
+    return line if "STEP " in line[:12] else None

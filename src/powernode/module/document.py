@@ -22,6 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 import yaml
 from yaml import events
@@ -39,6 +40,13 @@ __all__ = ["Document", "Reading", "Trap", "examine", "read"]
 
 MAX_BYTES = 128 << 10
 
+_HINTS = (
+    ("mapping values are not allowed", 'a text with ": " in it needs quotes'),
+    ("'\\t'", "indent with spaces"),
+    ("cannot start any token", "a text that begins with this needs quotes"),
+)
+"""What to do about what PyYAML says."""
+
 _FORBIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]"
 )
@@ -55,9 +63,10 @@ class Trap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A value, and the places of its parts."""
+    """A value, the places of its parts, and the digest (in hexadecimal digits) of the bytes it was read from."""
 
     value: Json
+    sha256: str
     values: Mapping[Path, tuple[int, int]]
     keys: Mapping[Path, tuple[int, int]]
 
@@ -116,7 +125,7 @@ def examine(data: bytes) -> Reading:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
         message = f"this is not YAML: {error.problem or error.context}"
-        hint = "indent with spaces" if "'\\t'" in message else None
+        hint = next((hint for part, hint in _HINTS if part in message), None)
         reader.trap("syntax", message, line, column, hint=hint)
         reader.whole = False
     except (ValueError, OverflowError):  # PyYAML converts \UFFFFFFFF and the like without looking
@@ -125,7 +134,8 @@ def examine(data: bytes) -> Reading:
     if not reader.whole:
         return Reading(document=None, traps=tuple(reader.traps))
     return Reading(
-        document=Document(value=reader.root, values=reader.values, keys=reader.keys), traps=tuple(reader.traps)
+        document=Document(value=reader.root, sha256=sha256(data).hexdigest(), values=reader.values, keys=reader.keys),
+        traps=tuple(reader.traps),
     )
 
 

@@ -31,7 +31,7 @@ from powernode.module._assessment import Advisory, Assessment, Status
 if TYPE_CHECKING:
     from powernode.base.canonical import Json
 
-__all__ = ["Advisory", "Assessment", "Feed", "Status", "read_feed"]
+__all__ = ["Advisory", "Assessment", "Feed", "Status", "files", "read_feed"]
 
 _CODE = "module.feed"
 _MAX_FILES = 500_000
@@ -51,7 +51,7 @@ def read_feed(folder: Path, *, sources: Collection[str], suite: str) -> Feed:
     hasher = sha256()
     found: list[Advisory] = []
     total = 0
-    paths = _files(folder)
+    paths = files(folder)
     for path in paths:
         data = _read(path, total)
         total += len(data)
@@ -69,11 +69,11 @@ def read_feed(folder: Path, *, sources: Collection[str], suite: str) -> Feed:
                 expected="the JSON of Debian's security tracker, or an OSV file",
                 hint="take it out of the folder",
             )
-    found.sort(key=lambda each: (each.source, each.name, each.aliases, repr(each)))
     return Feed(advisories=tuple(found), digest=Digest("sha256", hasher.digest()), files=len(paths))
 
 
-def _files(folder: Path) -> list[Path]:
+def files(folder: Path) -> list[Path]:
+    """The files of a feed, in their order; it is refused if there are none."""
     if not folder.is_dir():
         raise OperatorError(f"{_CODE}.folder", f"{folder} is no folder", hint="name the folder with the feed's files")
     found = (path for path in folder.rglob("*.json") if path.is_file())

@@ -79,7 +79,7 @@ def resolve(oracle: Oracle, request: Request, arch: str) -> Lock:
     for name, wanted in request.by_group().items():
         try:
             # By name and not by pattern: what the base system has stays as it is, and the module comes on top of it.
-            groups[name] = tuple(oracle.closure(sorted({*installed, *wanted})))
+            found = oracle.closure(sorted({*installed, *wanted}))
         except MachineError as error:
             if error.code != "debian.apt.failed":
                 raise
@@ -90,6 +90,16 @@ def resolve(oracle: Oracle, request: Request, arch: str) -> Lock:
                 found=(error.found or "")[-_FOUND_CHARACTERS:],
                 hint="is each name right, and in this release?",
             ) from error
+        # To apt-get, what is no package may be a pattern (`python3.9`) or an order to remove one (`nginx-`).
+        if strange := set(wanted) - {package.name for package in found}:
+            raise OperatorError(
+                f"{_CODE}.unresolved",
+                f"not all of what {name} asks for is a package of {request.suite}/{arch}",
+                expected="names of packages, not of what packages provide",
+                found=", ".join(sorted(strange)),
+                hint="is each name right, and in this release?",
+            )
+        groups[name] = tuple(found)
     return Lock(arch=arch, suite=request.suite, groups=groups, requests=request.by_group())
 
 

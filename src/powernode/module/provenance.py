@@ -66,6 +66,7 @@ class BuildFacts:
     version: str
     architecture: str
     suite: str
+    options: Sequence[str] = ()
     method: str = "packages"
     materials: Sequence[Material] = field(default_factory=tuple)
 
@@ -92,8 +93,10 @@ def statement(subjects: Sequence[Artifact], facts: BuildFacts) -> bytes:
             "manifest": {"sha256": facts.manifest.hex},
             "version": facts.version,
             "architecture": facts.architecture,
+            "options": list(facts.options),
+            "method": facts.method,
         },
-        "internalParameters": {"method": facts.method, "suite": facts.suite},
+        "internalParameters": {"suite": facts.suite},
         "resolvedDependencies": [_material(each) for each in materials],
     }
     builder: dict[str, Json] = {"id": facts.builder, "version": {"powernode": __version__}}

@@ -40,16 +40,17 @@ _TREE_DIGEST = "powernodeTree"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Built:
-    """One architecture when it has been packed. `packages` are those that were installed from the lock; `files` are
-    the digests of what was laid on top; `containerfile` that of what made the tree where packages did not."""
+    """One architecture when it has been packed. `packages` are those that were installed from the lock; `files` are the
+    digests of what was laid on top, by folder; `containerfile` is that of what made the tree where packages did not."""
 
     arch: str
     version: str
+    options: tuple[str, ...]
     composed: Composed
     layer: Path
     written: Written
     packages: tuple[LockedPackage, ...]
-    files: tuple[str, ...]
+    files: Mapping[str, str]
     containerfile: str | None = None
 
 
@@ -78,9 +79,13 @@ def publish(folder: Path, builds: Sequence[Built], manifest: ModuleManifest, *, 
     manifests = {entry.platform.architecture: entry for entry in entries if entry.platform is not None}
     if manifests.keys() != {built.arch for built in builds}:
         raise InternalError("module.publish.index", "the index does not list what was built")
+    feed = None
+    if saying.advisories is not None:
+        sources = {package.source for built in builds for package in built.composed.packages}
+        feed = read_feed(saying.advisories, sources=sources, suite=manifest.build.suite)
     for built in sorted(builds, key=lambda built: built.arch):
         about = manifests[built.arch]
-        for attachment in _documents(built, manifest, Digest.parse(about.digest), saying):
+        for attachment in _documents(built, manifest, Digest.parse(about.digest), saying, feed):
             layout.add(artifact.attach(layout, about, attachment, created_s=built.composed.latest_s))
     return Published(index=index, manifests=manifests)
 
@@ -106,7 +111,9 @@ def _part(built: Built, manifest: ModuleManifest) -> artifact.Part:
     )
 
 
-def _documents(built: Built, manifest: ModuleManifest, digest: Digest, saying: Saying) -> list[artifact.Attachment]:
+def _documents(
+    built: Built, manifest: ModuleManifest, digest: Digest, saying: Saying, feed: Feed | None
+) -> list[artifact.Attachment]:
     subject = Subject(
         name=manifest.name,
         version=built.version,
@@ -122,10 +129,7 @@ def _documents(built: Built, manifest: ModuleManifest, digest: Digest, saying: S
     timestamp = composed.latest_s
     bill = sbom.cyclonedx(subject, composed.packages, files, timestamp=timestamp)
     found = [artifact.Attachment(artifact_type=sbom.MEDIA_TYPE, data=bill, title="sbom.cdx.json")]
-    feed = None
-    if saying.advisories is not None:
-        sources = {package.source for package in packages}
-        feed = read_feed(saying.advisories, sources=sources, suite=subject.suite)
+    if feed is not None:
         known = vex.openvex(subject, packages, feed, author=saying.builder, timestamp=timestamp)
         if known is not None:
             found.append(artifact.Attachment(artifact_type=vex.MEDIA_TYPE, data=known, title="vex.openvex.json"))
@@ -140,8 +144,8 @@ def _documents(built: Built, manifest: ModuleManifest, digest: Digest, saying: S
 def _facts(built: Built, manifest: ModuleManifest, saying: Saying, feed: Feed | None) -> provenance.BuildFacts:
     suite = manifest.build.suite
     materials = provenance.locked(built.packages, suite)
-    for digest in built.files:
-        materials.append(provenance.Material(uri=_SOURCE_URI, digests={_TREE_DIGEST: digest}))
+    for name, digest in built.files.items():
+        materials.append(provenance.Material(uri=_SOURCE_URI, digests={_TREE_DIGEST: digest}, name=name))
     if built.containerfile is not None:
         materials.append(provenance.Material(uri=_CONTAINERFILE_URI, digests={"sha256": built.containerfile}))
     if feed is not None:
@@ -151,6 +155,7 @@ def _facts(built: Built, manifest: ModuleManifest, saying: Saying, feed: Feed | 
         manifest=saying.manifest,
         version=built.version,
         architecture=built.arch,
+        options=built.options,
         suite=suite,
         method="packages" if built.containerfile is None else "containerfile",
         materials=materials,

@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from powernode.base.errors import DataError, OperatorError
-from powernode.manifest.model import ModuleManifest, from_document
+from powernode.base.errors import OperatorError
+from powernode.manifest.model import ModuleManifest, from_document, problems
 from powernode.module.document import MAX_BYTES, Document, read
 
 __all__ = ["MANIFEST", "ROOTFS", "Source", "list_rootfs", "read_manifest", "read_source"]
@@ -38,13 +38,14 @@ class Source:
 
 
 def read_source(folder: Path) -> Source:
-    """The source, or a DataError with the first thing that is wrong with its manifest."""
+    """The source, or a DataError with the first thing that is wrong with its manifest, and where."""
     document = read(read_manifest(folder), str(folder / MANIFEST))
-    try:
-        manifest = from_document(document.value)
-    except DataError as error:
+    for problem in problems(document.value):
+        line, column = document.position(problem.path, at_key=problem.at_key)
+        error = problem.error(f"{folder / MANIFEST}:{line}:{column}")
         error.hint = error.hint or f"powernode module validate {folder}"
-        raise
+        raise error
+    manifest = from_document(document.value)
     return Source(folder=folder, manifest=manifest, document=document, rootfs=list_rootfs(folder / ROOTFS))
 
 

@@ -12,15 +12,15 @@ nothing and builds nothing; the same folder, lock and options give the same plan
 
 Out of scope: performing the stages (`build`).
 
-    plan = Plan(name="my-redis", version="0.1.0", arch="arm64", stages=(bootstrap, compose, Pack(level=12)))
+    plan = Plan(root=bootstrap, compose=compose, pack=Pack(level=12))
     print(plan.describe()); plan.digest
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -34,10 +34,8 @@ from powernode.module.tree import digest_of
 if TYPE_CHECKING:
     from powernode.base.canonical import Json
 
-__all__ = ["Compose", "Pack", "Plan", "Publish", "Report", "Stage", "check_options", "rootfs_folders"]
+__all__ = ["Compose", "Pack", "Plan", "Publish", "Stage", "check_options", "rootfs_folders"]
 __all__ += ["version_with"]
-
-Report = Callable[[str], None]
 
 
 class Stage(Protocol):
@@ -130,17 +128,24 @@ class Publish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    name: str
-    version: str
-    arch: str
-    stages: tuple[Stage, ...]
+    """What is done for one architecture; `root` is None for a module that asks for no packages."""
+
+    root: Stage | None
+    compose: Compose
+    pack: Pack
+    publish: Publish = field(default_factory=Publish)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        first = () if self.root is None else (self.root,)
+        return (*first, self.compose, self.pack, self.publish)
 
     def as_dict(self) -> dict[str, Json]:
         return {
             "powernode": __version__,
-            "name": self.name,
-            "version": self.version,
-            "arch": self.arch,
+            "name": self.compose.manifest.name,
+            "version": self.compose.version,
+            "arch": self.compose.arch,
             "stages": [{"stage": type(stage).__name__, **stage.as_dict()} for stage in self.stages],
         }
 
@@ -149,7 +154,8 @@ class Plan:
         return hashlib.sha256(canonical.encode(self.as_dict())).hexdigest()
 
     def describe(self) -> str:
-        lines = [f"{self.name} {self.version} for {self.arch}, plan {self.digest}"]
+        what = self.compose
+        lines = [f"{what.manifest.name} {what.version} for {what.arch}, plan {self.digest}"]
         return "\n".join(lines + [f"  {number}. {stage.describe()}" for number, stage in enumerate(self.stages, 1)])
 
 

@@ -6,7 +6,7 @@ its manifest; a package is `pkg:deb/debian`. Nothing here asks the clock or a ge
 given, and identifiers are made of the content they identify, so two builds write the same bytes.
 
     subject = Subject(name="my-redis", version="0.1.0", architecture="amd64", digest=manifest_digest, suite="trixie")
-    subject.purl                    # 'pkg:oci/my-redis@sha256:…?arch=amd64&tag=0.1.0'
+    subject.purl                    # 'pkg:oci/my-redis@sha256:…?arch=amd64&tag=v0.1.0'
     package_purl(package, "trixie") # 'pkg:deb/debian/redis-server@5:8.0.2-3?arch=amd64&distro=trixie'
 """
 
@@ -21,7 +21,7 @@ from uuid import UUID
 
 from powernode.base.digest import Digest
 
-__all__ = ["Subject", "content_urn", "package_purl", "rfc3339"]
+__all__ = ["Subject", "content_urn", "package_purl", "rfc3339", "tag_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Subject:
     @property
     def purl(self) -> str:
         # Which registry serves it is not known when it is built, and not part of what it is.
-        return _purl("oci", self.name, str(self.digest), arch=self.architecture, tag=self.version)
+        return _purl("oci", self.name, str(self.digest), arch=self.architecture, tag=tag_of(self.version))
 
 
 class _Package(Protocol):
@@ -65,6 +65,11 @@ def _purl(kind: str, name: str, version: str, **qualifiers: str) -> str:
 
 def _quoted(text: str) -> str:
     return quote(text, safe=":")  # the one separator that purl says is never encoded
+
+
+def tag_of(version: str) -> str:
+    """What a version is called in a registry, where no tag can have a +."""
+    return f"v{version.replace('+', '_')}"
 
 
 def content_urn(data: bytes) -> str:

@@ -16,10 +16,11 @@ from pathlib import Path
 from powernode.debian.lock import Lock
 from powernode.module import bootstrap
 from powernode.module import directory as modules
+from powernode.module._tools import Report
 from powernode.module.bootstrap import Bootstrap
 from powernode.module.compose import compose
 from powernode.module.source import read_source
-from powernode.module.stages import Compose, Report, version_with
+from powernode.module.stages import Compose, version_with
 
 __all__ = ["GROUP", "VERSION", "build", "group"]
 

@@ -2,9 +2,10 @@
 """A tree under construction: from a tar archive and from plain folders, stripped, frozen, and at last stored.
 
 Invariants: owners, modes and extended attributes are those of the archive, so nobody has to be root to make a tree that
-belongs to root; what comes from a folder belongs to root, is 0644 or 0755 and has the time it is given, so neither the
-builder nor his umask shows, and a `.gitkeep` at its top is no part of it; no time is later than `latest_s`. Hard links
-become files of their own.
+belongs to root; what comes from a folder (`source.list_rootfs` says what that is) belongs to root, is 0644 or 0755 and
+has the time it is given, so neither the builder nor his umask shows; no time is later than `latest_s`. What is of the
+machine that made the archive (its name, its name servers, its security labels) is left out. Hard links become files of
+their own.
 
 A frozen tree knows where its files are and has read none of them, so it can be carved at the price of its names;
 `store_files` reads what is left: contents of up to 64 bytes stay in the tree, larger ones go to the object store.
@@ -36,15 +37,24 @@ from powernode.base.errors import DataError
 from powernode.composefs.store import Batch, object_path
 from powernode.composefs.tree import Directory, Node, RegularFile, Symlink, Xattrs
 from powernode.manifest.globs import GlobSet, compile_globs
+from powernode.module.source import list_rootfs
 
-__all__ = ["NOTHING", "RUNTIME", "Stored", "TreeBuilder", "digest_of", "paths_of", "read_content", "store_files"]
+__all__ = ["NOTHING", "RUNTIME", "Stored", "TreeBuilder", "digest_of", "paths_of", "place_of", "read_content"]
+__all__ += ["store_files"]
 
 INLINE_MAX = 64
 NOTHING = GlobSet(())
 RUNTIME = compile_globs(["/dev/**", "/proc/**", "/run/**", "/sys/**", "/tmp/**"])
 """What a running system makes for itself; nobody ships it, and the device nodes are the kernel's to make."""
+_OF_THE_MACHINE = compile_globs(
+    (
+        *("/etc/hostname", "/etc/resolv.conf", "/etc/apt/sources.list"),
+        *("/etc/apt/apt.conf.d/99mmdebstrap", "/etc/dpkg/dpkg.cfg.d/99mmdebstrap"),
+    )
+)
+"""What mmdebstrap and podman write into a root about the machine they run on."""
+_LABELS = ("security.selinux", "security.ima", "security.evm")
 _XATTR = "SCHILY.xattr."
-_MARK = b"/.gitkeep"
 
 
 class _Attributes(TypedDict):
@@ -97,16 +107,16 @@ class TreeBuilder:
         self._root = _Folder(mtime_s=latest_s)
 
     def add_tar(self, path: Path, *, leave_out: GlobSet, keep: GlobSet, top: bytes = b"") -> None:
-        """Everything in the archive (below `top`) but what RUNTIME or `leave_out` matches, with all below it, and
-        `keep` does not."""
+        """Everything in the archive (below `top`) but what is the machine's, or RUNTIME's, or what `leave_out` matches,
+        with all below it, and `keep` does not."""
         left_out: set[bytes] = set()
         regular: dict[str, tarfile.TarInfo] = {}
-        with tarfile.open(path, "r:") as archive:
+        with tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape") as archive:
             for member in archive:
                 if member.isreg():
                     regular[member.name] = member
-                place, is_directory = _place(member.name), member.isdir()
-                if not (place + b"/").startswith(top + b"/"):
+                place, is_directory = place_of(member), member.isdir()
+                if not (place + b"/").startswith(top + b"/") or _OF_THE_MACHINE.matches(place):
                     continue
                 place = place.removeprefix(top) or b"/"
                 if RUNTIME.matches(place, is_directory=is_directory):
@@ -136,9 +146,6 @@ class TreeBuilder:
         if not isinstance(folder.entries.get(name), _Folder):
             folder.entries[name] = _Folder(mtime_s=self._latest_s)
 
-    def add_empty_file(self, place: bytes) -> None:
-        self._put(place, RegularFile(mode=0o644, mtime_s=self._latest_s))
-
     def freeze(self) -> Directory:
         order = [self._root]
         for folder in order:  # grows while it is read
@@ -153,10 +160,15 @@ class TreeBuilder:
         return frozen[id(self._root)]
 
     def _member(self, path: Path, member: tarfile.TarInfo, regular: Mapping[str, tarfile.TarInfo]) -> _Folder | Node:
+        if member.islnk():  # another name of a file that came before; its xattrs are there only
+            first = regular.get(member.linkname)
+            if first is None:
+                raise _strange(member.name)
+            member = first
         xattrs = sorted(
-            (os.fsencode(name.removeprefix(_XATTR)), value.encode("utf-8", "surrogateescape"))
+            (_bytes(name.removeprefix(_XATTR)), _bytes(value))
             for name, value in member.pax_headers.items()
-            if name.startswith(_XATTR)
+            if name.startswith(_XATTR) and name.removeprefix(_XATTR) not in _LABELS
         )
         attributes: _Attributes = {
             "mode": member.mode & 0o7777,
@@ -165,13 +177,12 @@ class TreeBuilder:
             "mtime_s": min(int(member.mtime), self._latest_s),
             "xattrs": tuple(xattrs),
         }
-        if (member.isreg() and not member.issparse()) or member.islnk():
-            content = regular[member.linkname] if member.islnk() else member  # of the first name, for a hard link
-            return _Waiting(**attributes, size=content.size, source=path, offset=content.offset_data)
+        if member.isreg() and not member.issparse():
+            return _Waiting(**attributes, size=member.size, source=path, offset=member.offset_data)
         if member.isdir():
             return _Folder(**attributes)
         if member.issym():
-            return Symlink(**attributes, target=os.fsencode(member.linkname))
+            return Symlink(**attributes, target=_bytes(member.linkname))
         raise _strange(member.name)
 
     def _put(self, place: bytes, entry: _Folder | Node) -> None:
@@ -192,7 +203,11 @@ class TreeBuilder:
         for parent in parents:
             below = folder.entries.setdefault(parent, _Folder(mtime_s=self._latest_s))
             if not isinstance(below, _Folder):
-                raise DataError("module.tree.through", f"{os.fsdecode(place)} would be below what is no directory")
+                raise DataError(
+                    "module.tree.through",
+                    f"{os.fsdecode(place)} would be below what is no directory",
+                    hint="if that is a link, name the place where it leads: /usr/lib/… for /lib/…",
+                )
             folder = below
         return folder, name
 
@@ -216,12 +231,16 @@ def digest_of(folder: Path) -> str:
     return total.hexdigest()
 
 
+def place_of(member: tarfile.TarInfo) -> bytes:
+    """Where a member of an archive is in the tree."""
+    name = member.name.removeprefix("./").strip("/")
+    return b"/" if name == "." else b"/" + _bytes(name)
+
+
 def _below(folder: Path) -> Iterator[tuple[bytes, Path, os.stat_result]]:
-    """Everything in a folder by path, but the mark that keeps an empty one in git."""
-    found = ((b"/" + os.fsencode(path.relative_to(folder)), path) for path in folder.rglob("*"))
-    for place, path in sorted(found):
-        if place == _MARK:
-            continue
+    """Everything that a folder adds to a root, by path."""
+    for place in list_rootfs(folder):
+        path = folder / os.fsdecode(place[1:])
         status = path.lstat()
         if stat.S_IFMT(status.st_mode) not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
             raise _strange(str(path))
@@ -296,5 +315,6 @@ def _root_owned(mode: int, mtime_s: int) -> _Attributes:
     return {"mode": mode, "uid": 0, "gid": 0, "mtime_s": mtime_s, "xattrs": ()}
 
 
-def _place(name: str) -> bytes:
-    return b"/" + os.fsencode(name.removeprefix("./").strip("/").removeprefix("."))
+def _bytes(text: str) -> bytes:
+    """What an archive has, whatever this machine's locale is."""
+    return text.encode("utf-8", "surrogateescape")

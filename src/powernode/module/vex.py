@@ -75,10 +75,11 @@ def _statements(subject: Subject, packages: Sequence[Installed], feed: Feed) -> 
 def _worst(assessments: Sequence[Assessment]) -> Assessment:
     worst = min(assessments, key=lambda each: _WORST_FIRST.index(each.status))
     notes = sorted({each.note for each in assessments})
+    actions = sorted({each.action for each in assessments if each.status is worst.status and each.action is not None})
     return Assessment(
         status=worst.status,
         note=". ".join(notes),
-        action=worst.action,
+        action=" ".join(actions) or None,
         justification=worst.justification,
         impact=worst.impact,
     )

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,37 @@ def test_from_the_lock_and_the_cache_alone(run: Run, module: Path, monkeypatch: 
     assert answer.status == 0, answer.err
     assert f"{ARCH}: install 2 packages" in answer.err
     assert (module / f"build/{ARCH}/module.json").is_file()
+
+
+def test_the_same_bytes_whatever_the_order_of_sets(module: Path) -> None:
+    """Two processes with other hash seeds, packages from the cache, and a feed."""
+    folder = module.parent
+    tools = fake_mmdebstrap(folder / "bin")
+    hello = {f"/usr/bin/hello-{number}": b"#!/bin/sh\n" for number in range(9)}
+    debs = Debs(folder / "debs", {"base-files": {"/etc/issue": b""}, "hello": hello})
+    (folder / "cache/debs").mkdir(parents=True)
+    for package in debs.packages:
+        debs.deb(package.name).rename(folder / f"cache/debs/{package.sha256}.deb")
+    lock.write(module, debs.lock("base-files", requests=("hello",)))
+    (module / "manifest.yaml").write_text(CONFIG + "package_spec: [hello]\n")
+    (folder / "feed").mkdir()
+    ranges = [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]
+    affected = [
+        {"package": {"ecosystem": "Debian:13", "name": "hello"}, "ranges": ranges, "versions": [f"{number}.0", "1.0"]}
+        for number in range(9)
+    ]
+    advisory = {"id": "DSA-1", "modified": "2026-01-01T00:00:00Z", "affected": affected, "aliases": ["CVE-1", "CVE-2"]}
+    (folder / "feed/a.json").write_text(json.dumps(advisory))
+    command = [sys.executable, "-m", "powernode.cli", "module", "build", str(module), "--version=1.0.0"]
+    found = []
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PATH": str(tools)}
+        words = [f"--out={folder}/{seed}", f"--advisories={folder}/feed"]
+        subprocess.run([*command, *words], env=environment, check=True, capture_output=True)
+        files = (path for path in (folder / seed).rglob("*") if path.is_file())
+        found.append({path.relative_to(folder / seed): path.read_bytes() for path in files})
+    assert found[0] == found[1]
+    assert any(b"openvex.dev" in data for data in found[0].values())
 
 
 def test_what_is_not_looked_at_is_said(run: Run, module: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from powernode.base.errors import DataError, OperatorError
+from powernode.base.errors import DataError, MachineError, OperatorError
 from powernode.debian import apt
 from powernode.debian.apt import PrivateApt
 from powernode.debian.inputs import Inputs
@@ -54,6 +54,29 @@ def test_updates_and_security_come_along(tmp_path: Path) -> None:
         "http://a.example/debian trixie-updates main",
         "http://b.example/debian-security trixie-security main",
     ]
+
+
+@pytest.mark.usefixtures("keyring")
+def test_an_apt_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/apt-cache").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "bin/apt-cache").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/bin")
+    monkeypatch.setattr(apt, "_TIMEOUT_S", 0.05)
+    with pytest.raises(MachineError) as caught:
+        PrivateApt("trixie", "amd64", tmp_path / "apt", etc=etc(tmp_path)).newest("x")
+    assert caught.value.code == "debian.apt.time"
+
+
+@pytest.mark.usefixtures("keyring")
+def test_words_that_are_read_again_are_not_translated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    tool = tmp_path / "bin/apt-cache"
+    tool.write_text('#!/bin/sh\nif [ "$LC_ALL" = C ]; then echo " Depends: a"; else echo " Hängt ab von: a"; fi\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/bin")
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    assert PrivateApt("trixie", "amd64", tmp_path / "apt", etc=etc(tmp_path)).depends("x") == ["a"]
 
 
 @pytest.mark.usefixtures("keyring")

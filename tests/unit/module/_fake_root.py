@@ -23,6 +23,7 @@ BUILT_S = 1_600_000_000
 _MMDEBSTRAP = """#!{python}
 import io, os, sys, tarfile, time
 from pathlib import Path
+from urllib.parse import unquote
 from powernode.archive import deb
 
 with open(Path(__file__).with_name("calls"), "a") as calls:
@@ -30,7 +31,7 @@ with open(Path(__file__).with_name("calls"), "a") as calls:
 print("I: installing essential packages...", file=sys.stderr, flush=True)
 {before}
 names = next(word.split("=", 1)[1] for word in sys.argv if word.startswith("--include=")).split(",")
-repository = Path(sys.argv[-1].split("copy:")[1].split()[0])
+repository = Path(unquote(sys.argv[-1].split("copy:")[1].split()[0]))
 root, files, status = Path(os.environ["TMPDIR"]) / "root", {{}}, ""
 for name in sorted(names):
     place = root / name

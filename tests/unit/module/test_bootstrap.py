@@ -53,6 +53,12 @@ def test_the_packages_are_in_the_root(debs: Debs, tool: Path, tmp_path: Path) ->
     assert "installing" in (root.archive.parent / "log").read_text()
 
 
+@pytest.mark.usefixtures("tool")
+def test_a_cache_with_a_space_in_its_path(debs: Debs, tmp_path: Path) -> None:
+    """What follows a space in a line of apt's sources would be the suite."""
+    assert tarfile.is_tarfile(make(debs, tmp_path / "my cache").archive)
+
+
 def test_made_once(debs: Debs, tool: Path, tmp_path: Path) -> None:
     first = make(debs, tmp_path / "cache")
     assert make(debs, tmp_path / "cache") == first

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from powernode.composefs.tree import RegularFile, walk
 from powernode.debian.inputs import Inputs
 from powernode.debian.lock import Lock
 from powernode.manifest.model import from_document
-from powernode.module import bootstrap, lock
+from powernode.module import bootstrap, lock, provenance
 from powernode.module import build as builds
 from powernode.module import directory as modules
 from powernode.module.build import Outcome, Request, Sources, build
@@ -253,6 +254,93 @@ def test_a_failed_build_leaves_the_old_one(workshop: Workshop, monkeypatch: pyte
     ]
 
 
+def test_all_architectures_are_looked_at_before_one_is_built(workshop: Workshop, tool: Path) -> None:
+    workshop.build()
+    before = len(workshop.said)
+    other = ({"amd64", "arm64"} - {ARCH}).pop()
+    pinned = replace(workshop.debs.lock("base-files", requests=("goodbye",)), arch=other)
+    lock.write(workshop.module, pinned)
+    with pytest.raises(OperatorError) as caught:
+        workshop.build(out=workshop.folder / "new", arches=(ARCH, other))
+    assert caught.value.code == "module.lock.stale"
+    assert (calls(tool), workshop.said[before:]) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"builder": "me"}, "module.build.builder"),
+        ({"builder": "https://ci.example.com/a b"}, "module.build.builder"),
+        ({"advisories": Path("/nowhere")}, "module.feed.folder"),
+    ],
+)
+def test_what_the_last_stage_would_refuse_is_refused_first(
+    workshop: Workshop, tool: Path, changes: dict[str, object], code: str
+) -> None:
+    with pytest.raises(OperatorError) as caught:
+        workshop.build(**changes)  # type: ignore[arg-type]
+    assert caught.value.code == code
+    assert calls(tool) == 0
+
+
+def test_packages_of_an_option_that_is_not_asked_for_are_not_installed(workshop: Workshop, tool: Path) -> None:
+    workshop.write("schema_version: 1\nname: greeter\nbuild:\n  options:\n    - name: tls\n      packages: [hello]\n")
+    workshop.build()
+    assert (calls(tool), workshop.obtained) == (0, [])
+    assert set(workshop.tree()) == {"/", "/etc", "/etc/hello.conf"}
+
+
+def test_packing_much_is_told_by_quarters() -> None:
+    said: list[str] = []
+    assert builds._packing(1000, said.append) is None
+    progress = builds._packing(400_000_000, said.append)
+    assert progress is not None
+    for done in (0, 90_000_000, 110_000_000, 120_000_000, 390_000_000, 400_000_000):
+        progress(1, done)
+    assert said == [f"{percent} % of 400 MB are packed" for percent in (25, 75, 100)]
+
+
+def test_the_provenance_says_what_was_asked_for(workshop: Workshop) -> None:
+    workshop.write(MANIFEST + "  options:\n    - name: tls\n      packages: []\n")
+    (workshop.module / "rootfs-tls/etc").mkdir(parents=True)
+    groups = {**(pinned := workshop.debs.lock("base-files", requests=("hello",))).groups}
+    groups["module-tls"] = groups["module"]
+    lock.write(
+        workshop.module, replace(pinned, groups=groups, requests={"module": ("hello",), "module-tls": ("hello",)})
+    )
+    about = workshop.build(options=("tls",)).published.manifests[ARCH]
+    layout = Layout(workshop.out / "oci")
+    (found,) = (each for each in layout.referrers(about.digest) if each.artifact_type == provenance.MEDIA_TYPE)
+    blob = Manifest.parse(layout.read(found, max_bytes=1 << 20)).layers[0]
+    definition = json.loads(layout.read(blob, max_bytes=1 << 20))["predicate"]["buildDefinition"]
+    text = (workshop.module / "manifest.yaml").read_bytes()
+    assert definition["externalParameters"] == {
+        "manifest": {"sha256": sha256(text).hexdigest()},
+        "version": "0.1.0+tls",
+        "architecture": ARCH,
+        "options": ["tls"],
+        "method": "packages",
+    }
+    folders = [each["name"] for each in definition["resolvedDependencies"] if each["uri"].endswith(":rootfs")]
+    assert folders == ["rootfs", "rootfs-tls"]
+
+
+def test_the_log_of_a_failed_containerfile_stays(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (workshop.module / "Containerfile").write_text("FROM scratch\n")
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools/podman").write_text("#!/bin/sh\necho STEP 1/1: FROM scratch\necho no such image >&2\nexit 1\n")
+    (tmp_path / "tools/podman").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "tools"))
+    with pytest.raises(MachineError) as caught:
+        workshop.build(containerfile=True)
+    assert caught.value.code == "module.containerfile.failed"
+    assert f"{ARCH}: STEP 1/1: FROM scratch" in workshop.said
+    log = Path(str(caught.value.hint).removeprefix("all it said is in "))
+    assert "no such image" in log.read_text()
+
+
 def test_a_full_disk_is_told(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> object:
         raise OSError(28, "No space left on device", "/somewhere")
@@ -306,7 +394,7 @@ def test_a_plan_says_all_that_counts_and_nothing_else(tmp_path: Path) -> None:
     def plan(version: str = "0.1.0", folder: Path = workshop.module) -> Plan:
         first = bootstrap.Bootstrap(arch=ARCH, packages=workshop.debs.packages)
         second = Compose.of(folder, manifest, version=version, arch=ARCH, added=frozenset(("hello",)))
-        return Plan(name="greeter", version=version, arch=ARCH, stages=(first, second, Pack(level=3)))
+        return Plan(root=first, compose=second, pack=Pack(level=3))
 
     one = plan()
     assert one == plan()
@@ -320,4 +408,5 @@ def test_a_plan_says_all_that_counts_and_nothing_else(tmp_path: Path) -> None:
         f"  1. install 2 packages for {ARCH} (0 MB of .deb) with mmdebstrap",
         "  2. lay rootfs on top, and take what the packages add and rootfs/",
         "  3. pack the files as zstd:chunked, level 3",
+        "  4. write the OCI layout, with SBOM, VEX and provenance",
     ]

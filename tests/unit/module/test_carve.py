@@ -77,7 +77,7 @@ def test_what_is_included_less_what_is_masked() -> None:
 
 
 def test_waivers_silence_and_change_nothing_else() -> None:
-    wanted = Wanted(file_spec=("/etc/redis/**",), waivers=("/usr/bin/**", "/var/lib/redis"))
+    wanted = Wanted(file_spec=("/etc/redis/**",), waivers=("/usr/bin/**", "/var/lib/redis/"))
     carved = carve(ETC, wanted, owners({"redis": REDIS}, BASE))
     assert carved.report.unshipped == {}
     assert paths(carved) == ["/etc/redis/redis.conf", "/etc/redis/sentinel.conf"]
@@ -164,6 +164,43 @@ def test_an_empty_module_is_refused(wanted: Wanted, found: str) -> None:
     with pytest.raises(OperatorError) as caught:
         carve(ETC, wanted, owners({"redis": REDIS}, BASE))
     assert (caught.value.code, caught.value.found) == ("module.carve.empty", found)
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/home/user/.profile", "manifest.home"),
+        ("/home/user/", "manifest.home"),
+        ("/run/redis/redis.pid", "module.carve.runtime"),
+        ("/tmp/x", "module.carve.runtime"),
+        ("/dev/null", "module.carve.runtime"),
+    ],
+)
+def test_what_is_no_modules_to_ship_is_refused(path: str, code: str) -> None:
+    """Whether it is a package's, a script's or in rootfs/, and whatever glob took it."""
+    for wanted in (Wanted(file_spec=("/**",)), Wanted(file_spec=("/[a-z]*/**",)), Wanted(file_spec=None)):
+        with pytest.raises(OperatorError) as caught:
+            carve(tree("/etc/x", path), wanted, owners({"p": {b"/etc/x", path.rstrip("/").encode()}}))
+        assert caught.value.code == code
+        assert path.rstrip("/") in str(caught.value.found)
+        assert "mask" in str(caught.value.hint)
+    top = path.split("/")[1]
+    masked = carve(tree("/etc/x", path), Wanted(file_spec=("/**",), mask=(f"/{top}/**",)), owners())
+    assert paths(masked) == sorted(["/etc/x", f"/{top}"])
+
+
+def test_the_folders_themselves_may_ship() -> None:
+    carved = carve(tree("/home/", "/run/", "/etc/x"), Wanted(file_spec=("/**",)), owners())
+    assert paths(carved) == ["/etc/x", "/home", "/run"]
+
+
+def test_more_globs_than_anybody_reads_are_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("powernode.module.carve.MAX_GLOBS", 2)
+    own = {b"/usr/a", b"/usr/b", b"/usr/c"}
+    with pytest.raises(OperatorError) as caught:
+        carve(tree("/usr/a", "/usr/b", "/usr/c"), Wanted(file_spec=None), owners({"p": own}))
+    assert (caught.value.code, caught.value.found) == ("module.carve.globs", "3")
+    carve(tree("/usr/a", "/usr/b"), Wanted(file_spec=None), owners({"p": own}))
 
 
 def test_a_module_that_adds_nothing_is_refused() -> None:

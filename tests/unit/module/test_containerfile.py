@@ -27,9 +27,11 @@ verb = sys.argv[1]
 if verb == "build":
     if (here / "broken").exists():
         sys.exit("no such base image")
+    print("[1/2] STEP 2/3: RUN apt-get install")
     Path(sys.argv[sys.argv.index("--iidfile") + 1]).write_text("sha256:1234")
 elif verb in ("create", "from"):
-    print("pulling\\ncontainer-1")
+    print("pulling")
+    Path(sys.argv[sys.argv.index("--cidfile") + 1]).write_text("container-1\\n")
 elif verb == "export":
     shutil.copy(here / "image.tar", sys.argv[sys.argv.index("--output") + 1])
 elif verb == "mount":
@@ -78,16 +80,20 @@ DPKG = (
 )
 
 
-def make(module: Path, tmp_path: Path, **more: object) -> Root:
+def make(module: Path, tmp_path: Path, said: list[str] | None = None, **more: object) -> Root:
     (tmp_path / "work").mkdir()
     stage = Containerfile.of(module, manifest(**more), arch="arm64", options=())
-    return containerfile.make(stage, module, tmp_path / "work", tmp_path / "log", report=lambda _: None)
+    told: list[str] = [] if said is None else said
+    return containerfile.make(stage, module, tmp_path / "work", tmp_path / "log", report=told.append)
 
 
 def test_podman_is_told_what_the_manifest_says(module: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tool(tmp_path / "bin", "podman", monkeypatch)
     image(folder / "image.tar", *DPKG)
-    root = make(module, tmp_path, build={"ubuntu_digest": "sha256:" + "ab" * 32, "apt_snapshot": "20260415T000000Z"})
+    said: list[str] = []
+    root = make(
+        module, tmp_path, said, build={"ubuntu_digest": "sha256:" + "ab" * 32, "apt_snapshot": "20260415T000000Z"}
+    )
     assert (root.top, root.latest_s) == (b"", 2000)
     build, *others = (folder / "calls").read_text().splitlines()
     assert build.startswith(
@@ -98,6 +104,7 @@ def test_podman_is_told_what_the_manifest_says(module: Path, tmp_path: Path, mon
     assert [line.split()[0] for line in others] == ["create", "export", "rm"]
     assert others[-1] == "rm container-1"
     assert "pulling" in (tmp_path / "log").read_text()
+    assert said == ["podman build", "[1/2] STEP 2/3: RUN apt-get install", "podman export"]
 
 
 def test_work_is_the_root_where_there_is_one(module: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,6 +112,12 @@ def test_work_is_the_root_where_there_is_one(module: Path, tmp_path: Path, monke
     image(folder / "image.tar", *DPKG, top="work/")
     root = make(module, tmp_path)
     assert (root.top, root.latest_s) == (b"/work", 2000)
+
+
+def test_what_only_resembles_work_is_not_it(module: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tool(tmp_path / "bin", "podman", monkeypatch)
+    image(folder / "image.tar", (".work/x", b"", 1), ("work", b"a file", 1), ("worker/x", b"", 1), *DPKG)
+    assert make(module, tmp_path).top == b""
 
 
 def test_without_packages_there_is_no_time(module: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +144,8 @@ def test_a_failed_build_says_why(module: Path, tmp_path: Path, monkeypatch: pyte
     with pytest.raises(MachineError) as caught:
         make(module, tmp_path)
     assert (caught.value.code, caught.value.found) == ("module.containerfile.failed", "no such base image")
+    assert caught.value.hint == f"all it said is in {tmp_path}/log"
+    assert (tmp_path / "log").read_text().startswith("$ podman build --file ")
 
 
 def test_no_tool(module: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from license_expression import get_spdx_licensing  # type: ignore[import-untyped
 
 from powernode.base.errors import DataError
 from powernode.composefs.tree import Directory, RegularFile, Symlink
-from powernode.module import _spdx, copyright
+from powernode.module import _deb822, _spdx, copyright, dpkg
 from powernode.module._deb822 import paragraphs
 from powernode.module._debversion import order
 from powernode.module.copyright import Licence, Unstated
@@ -91,6 +91,21 @@ def test_broken_lists_are_refused(lists: dict[str, bytes], diversions: bytes, co
     with pytest.raises(DataError) as refused:
         installed(BASH.encode(), lists, {}, diversions)
     assert refused.value.code == f"module.dpkg.{code}"
+
+
+def test_what_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dpkg, "_MAX_PATHS", 2)
+    with pytest.raises(DataError) as refused:
+        packages(BASH)
+    assert refused.value.code == "module.dpkg.size"
+    monkeypatch.setattr(dpkg, "_MAX_STATUS_BYTES", 100)
+    with pytest.raises(DataError) as refused:
+        collect(small_root(), lambda node: node.content or b"")
+    assert refused.value.code == "module.dpkg.size"
+    monkeypatch.setattr(_deb822, "_MAX_PARAGRAPHS", 1)
+    with pytest.raises(DataError) as refused:
+        list(paragraphs(b"A: 1\n\nA: 2\n", what="it", max_bytes=100))
+    assert refused.value.code == "module.deb822.paragraphs"
 
 
 @pytest.mark.parametrize(

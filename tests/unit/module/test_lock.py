@@ -111,6 +111,17 @@ def test_packages_that_do_not_go_together() -> None:
     assert "Unable to locate package" in str(caught.value.found)
 
 
+@pytest.mark.parametrize("name", ["python3.9", "nginx-"])
+def test_what_apt_takes_for_a_pattern_or_an_order_is_refused(name: str) -> None:
+    class Loose(Archive):
+        def closure(self, requests: Sequence[str]) -> list[LockedPackage]:
+            return super().closure([each for each in requests if each != name])
+
+    with pytest.raises(OperatorError) as caught:
+        lock.resolve(Loose(), replace(REQUEST, packages=("nginx", name)), "amd64")
+    assert (caught.value.code, caught.value.found) == ("module.lock.unresolved", name)
+
+
 def test_other_failures_stay_what_they_are() -> None:
     class Broken(Archive):
         def closure(self, requests: Sequence[str]) -> list[LockedPackage]:

@@ -121,6 +121,8 @@ def test_what_it_was_built_from() -> None:
         "manifest": {"sha256": "03" * 32},
         "version": "0.1.0",
         "architecture": "amd64",
+        "options": [],
+        "method": "packages",
     }
     assert definition["resolvedDependencies"] == [
         {"uri": SOURCE.uri, "digest": {"gitCommit": "cd" * 20}},

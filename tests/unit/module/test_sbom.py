@@ -48,7 +48,7 @@ def test_the_module() -> None:
     metadata = document()["metadata"]
     assert metadata["timestamp"] == "2025-08-09T00:00:00Z"
     module = metadata["component"]
-    assert module["purl"] == f"pkg:oci/my-redis@sha256:{bytes(range(32)).hex()}?arch=amd64&tag=0.1.0%2Brc.1"
+    assert module["purl"] == f"pkg:oci/my-redis@sha256:{bytes(range(32)).hex()}?arch=amd64&tag=v0.1.0_rc.1"
     assert module["licenses"] == [{"expression": "BSD-3-Clause", "acknowledgement": "declared"}]
 
 

@@ -192,6 +192,17 @@ def test_a_forgotten_interpreter_is_registered(tmp_path: Path) -> None:
     assert (tmp_path / "register").read_text() == ":qemu-aarch64:M::x:y:/usr/bin/qemu:F"
 
 
+def test_an_interpreter_that_cannot_be_registered_is_told(tmp_path: Path) -> None:
+    (tmp_path / "qemu-aarch64.conf").write_text(":qemu-aarch64:M::x:y:/usr/bin/qemu:F\n")
+    (tmp_path / "register").mkdir()  # nobody can write there
+    with pytest.raises(MachineError) as refused:
+        binfmt.ensure("arm64", kernel=tmp_path, packaged=tmp_path, machine="x86_64")
+    assert (refused.value.code, refused.value.hint) == (
+        "debian.binfmt.register",
+        "as root: systemctl restart systemd-binfmt",
+    )
+
+
 def test_name_servers_are_taken_from_the_state_of_networkd(tmp_path: Path) -> None:
     state, result = tmp_path / "state", tmp_path / "run/resolv.conf"
     command = ["sh", str(BASE / "rootfs/usr/lib/powernode/resolv-conf"), str(state), str(result)]

@@ -105,6 +105,44 @@ def test_hard_links_become_files_with_one_object(tmp_path: Path) -> None:
     assert paths(tree) == {"/", "/perl"}
 
 
+def test_a_hard_link_has_the_attributes_of_the_file(tmp_path: Path) -> None:
+    """GNU tar writes them with the first name only."""
+    headers = {"SCHILY.xattr.user.note": "text"}
+    tar = archive(
+        tmp_path / "a.tar",
+        member("one", b"1", mode=0o4755, uid=3, pax_headers=headers),
+        member("two", type=tarfile.LNKTYPE, linkname="one"),
+    )
+    two = at(build(tmp_path, tar), "two")
+    assert isinstance(two, RegularFile)
+    assert (two.mode, two.uid, two.xattrs) == (0o4755, 3, ((b"user.note", b"text"),))
+
+
+def test_labels_of_the_machine_are_left_out(tmp_path: Path) -> None:
+    headers = {f"SCHILY.xattr.{name}": "x" for name in ("security.selinux", "security.ima", "user.note")}
+    file = at(build(tmp_path, archive(tmp_path / "a.tar", member("file", b"1", pax_headers=headers))), "file")
+    assert isinstance(file, RegularFile)
+    assert [name for name, _ in file.xattrs] == [b"user.note"]
+
+
+def test_what_is_of_the_machine_that_installed_is_left_out(tmp_path: Path) -> None:
+    """mmdebstrap copies its name and name servers into the root, and says where the packages were."""
+    names = ("etc/hostname", "etc/resolv.conf", "etc/hosts", "etc/apt/sources.list", "work/etc/hostname")
+    members = [folder("./etc"), folder("./etc/apt"), folder("./work")]
+    tar = archive(tmp_path / "a.tar", *members, *(member(f"./{name}", b"x") for name in names))
+    assert paths(frozen(tar)) == {"/", "/etc", "/etc/apt", "/etc/hosts", "/work", "/work/etc", "/work/etc/hostname"}
+    assert paths(frozen(tar, top=b"/work")) == {"/", "/etc", "/etc/hostname"}  # an author's own
+    (tmp_path / "rootfs/etc").mkdir(parents=True)
+    (tmp_path / "rootfs/etc/hostname").write_text("ours\n")
+    assert "/etc/hostname" in paths(build(tmp_path, tar, tmp_path / "rootfs"))
+
+
+def test_names_in_an_archive_stay_as_they_are(tmp_path: Path) -> None:
+    names = ("./.hidden", ".dockerenv", "./..x", "ä", "\udcff")
+    tree = build(tmp_path, archive(tmp_path / "a.tar", folder("./"), *(member(name) for name in names)))
+    assert {path for path, _ in walk(tree)} == {b"/", b"/.hidden", b"/.dockerenv", b"/..x", "/ä".encode(), b"/\xff"}
+
+
 def test_no_time_is_later_than_the_latest(tmp_path: Path) -> None:
     tree = build(tmp_path, archive(tmp_path / "a.tar", member("new", mtime=LATEST + 1), member("old", mtime=3)))
     new, old = at(tree, "new"), at(tree, "old")
@@ -170,6 +208,7 @@ def test_a_folder_replaces_files_and_keeps_the_directories_of_the_archive(tmp_pa
         ([member("null", type=tarfile.CHRTYPE)], "module.tree.type"),
         ([member("disk", type=tarfile.BLKTYPE)], "module.tree.type"),
         ([member("pipe", type=tarfile.FIFOTYPE)], "module.tree.type"),
+        ([member("again", type=tarfile.LNKTYPE, linkname="pipe")], "module.tree.type"),
         ([member("file", b"x"), member("file/below", b"x")], "module.tree.through"),
     ],
 )
@@ -241,6 +280,21 @@ def test_the_mark_of_an_empty_folder_is_no_part_of_it(tmp_path: Path) -> None:
     tree = build(tmp_path, None, tmp_path / "rootfs")
     assert paths(tree) == {"/", "/var", "/var/lib", "/var/lib/redis", "/var/lib/redis/.gitkeep"}
     assert paths_of(tmp_path / "rootfs") == {path.encode() for path in paths(tree) - {"/"}}
+
+
+def test_a_folder_that_cannot_be_read_is_not_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user's rootfs/ must not quietly make another module."""
+    (tmp_path / "rootfs/secret").mkdir(parents=True)
+    scandir = os.scandir
+
+    def refuse(path: bytes) -> object:  # as it is for whoever is not root
+        if os.fsencode(path).endswith(b"secret"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError):
+        digest_of(tmp_path / "rootfs")
 
 
 def test_a_pipe_in_a_folder_is_refused(tmp_path: Path) -> None:

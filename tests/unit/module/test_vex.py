@@ -257,6 +257,20 @@ def test_the_worst_of_two_feeds_counts(folder: Path) -> None:
     assert "5:8.0.2-9" in statement["action_statement"]
 
 
+def test_all_fixes_of_the_worst_are_told(folder: Path) -> None:
+    """The newest of them is not told apart here: each is from a feed that may know more."""
+    feed = read(
+        folder,
+        tracker=tracker(CVE_2026_1=release(status="resolved", fixed_version="5:8.0.2-8")),
+        osv=osv({"introduced": "0"}, {"fixed": "5:8.0.2-9"}),
+    )
+    (statement,) = document(feed)["statements"]
+    assert statement["action_statement"] == (
+        "Lock redis 5:8.0.2-8 or later and build the module again. "
+        "Lock redis 5:8.0.2-9 or later and build the module again."
+    )
+
+
 def test_the_same_feed_gives_the_same_bytes(folder: Path) -> None:
     content = tracker(CVE_2026_1=release(), CVE_2026_2=release(status="undetermined"))
     feed = read(folder, a=content)
@@ -305,6 +319,22 @@ def test_a_feed_that_cannot_be_read_is_refused(folder: Path, defect: str, conten
     with pytest.raises(DataError) as refused:
         read(folder, bad=content)
     assert refused.value.code == code, defect
+
+
+@pytest.mark.parametrize(
+    ("limit", "least", "code"),
+    [
+        ("feed._MAX_FILES", 1, "module.feed.files"),
+        ("feed._MAX_FILE_BYTES", 50, "module.feed.size"),
+        ("feed._MAX_TOTAL_BYTES", 500, "module.feed.size"),
+        ("_osv._MAX_EVENTS", 1, "module.feed.osv.events"),
+    ],
+)
+def test_a_feed_is_limited(folder: Path, monkeypatch: pytest.MonkeyPatch, limit: str, least: int, code: str) -> None:
+    monkeypatch.setattr(f"powernode.module.{limit}", least)
+    with pytest.raises(DataError) as refused:
+        read(folder, a=osv({"introduced": "0"}, {"fixed": "2"}), b=osv({"introduced": "0"}, {"fixed": "2"}))
+    assert refused.value.code == code
 
 
 @pytest.mark.parametrize(("missing", "code"), [(True, "module.feed.folder"), (False, "module.feed.empty")])
