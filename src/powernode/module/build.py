@@ -9,7 +9,7 @@
 Invariants: `out` holds the old build or a new one, whole; what no build made is never replaced. The same folder, lock
 and options give the same manifest digests, wherever and by whomever they are built. What can be refused is refused for
 all architectures before anything is installed. Stage 1 is kept in the cache, so a build that failed later, or whose
-rootfs/ changed, does not repeat it.
+rootfs/ changed, does not repeat it. Nothing gets to `out` whose layer, image and digests were not proven to agree.
 
 Out of scope: what the manifest may say (`manifest.model`), signing, pushing.
 
@@ -36,10 +36,12 @@ from powernode.base.digest import Digest
 from powernode.base.errors import MachineError, OperatorError
 from powernode.debian.inputs import Inputs
 from powernode.debian.lock import Lock
+from powernode.linux import files
 from powernode.manifest.model import ModuleManifest
 from powernode.module import bootstrap, containerfile, feed, lock
 from powernode.module._tools import Report
 from powernode.module.bootstrap import Bootstrap, Root
+from powernode.module.check import check
 from powernode.module.compose import compose
 from powernode.module.containerfile import Containerfile
 from powernode.module.directory import DEFAULT_PRIORITY
@@ -48,6 +50,7 @@ from powernode.module.publish import Built, Published, Saying, publish
 from powernode.module.source import read_source
 from powernode.module.stages import Compose, Pack, Plan, Stage, check_options, version_with
 from powernode.module.subject import tag_of
+from powernode.oci.layout import Layout
 
 __all__ = ["BUILD", "Made", "Outcome", "Request", "Sources", "build", "plan"]
 
@@ -156,9 +159,11 @@ def build(request: Request, sources: Sources, out: Path, *, report: Report) -> O
             )
             for each in made:
                 each.built.layer.unlink()
+                report(f"{each.built.arch}: prove that layer, image and digests agree")
+                check(Layout(new / LAYOUT), published.manifests[each.built.arch])
             outcome = Outcome(name=manifest.name, version=version, out=out, made=tuple(made), published=published)
             (new / BUILD).write_text(json.dumps(outcome.as_dict(), indent=1, sort_keys=True) + "\n")
-            _exchange(out, new, Path(text) / "old")
+            _exchange(out, new)
     return outcome
 
 
@@ -282,19 +287,24 @@ def _refuse_others(out: Path) -> None:
     )
 
 
-def _exchange(out: Path, new: Path, old: Path) -> None:
-    """`new` in the place of `out`; of two builds that end at once, neither sees the other's half of an exchange."""
+def _exchange(out: Path, new: Path) -> None:
+    """`new` in the place of `out` in one step; what was there is then where `new` was. One build at a time."""
     descriptor = os.open(out.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         _refuse_others(out)
-        if out.exists():
-            out.rename(old)
-        new.rename(out)
-    except BaseException:
-        if old.exists() and not out.exists():
-            old.rename(out)
-        raise
+        if not out.exists():
+            new.rename(out)
+            return
+        try:
+            files.exchange(str(new), str(out))
+        except OSError as error:
+            raise MachineError(
+                f"{_CODE}.exchange",
+                f"cannot replace {out}",
+                found=os.strerror(error.errno or 0),
+                hint="its filesystem cannot do it in one step: remove it, and build again",
+            ) from error
     finally:
         os.close(descriptor)
 

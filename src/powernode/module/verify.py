@@ -6,7 +6,8 @@ name and who vouched for the name. What is returned was proven; everything else 
 `trust.artifact`. A reference by tag is resolved once, and the proof is about that digest: use the digest from there on.
 A tag that is a version, and the module's name where it is said, must be those of what was signed (`expected`).
 
-Out of scope: the mathematics and the rules (`trust`); which repository may hold whose modules (the platform's rows).
+Out of scope: what else is signed about it (`attested`), the mathematics and the rules (`trust`); which repository may
+hold whose modules (the platform's rows).
 
     policy = read_policy(keys=[pem])
     verified = verify_reference(store, "v1.0.0", policy, now=now)
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from powernode.base.errors import DataError, OperatorError
 from powernode.module.expected import Expected
 from powernode.module.signatures import gather
-from powernode.oci.documents import Descriptor, parse_document
+from powernode.oci.documents import Descriptor, Index, parse_document
 from powernode.trust import artifact
 from powernode.trust.artifact import Identity, Policy, Proof
 from powernode.trust.keys import load_public_keys
@@ -37,9 +38,10 @@ __all__ = ["Verified", "read_policy", "verify_reference"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """`descriptor` is what the reference stood for when it was verified."""
+    """`descriptor` is what the reference stood for when it was verified; `manifests` are an index's, or just that."""
 
     descriptor: Descriptor
+    manifests: tuple[Descriptor, ...]
     proof: Proof
 
     @property
@@ -56,13 +58,16 @@ def read_policy(
     issuer_regexp: str | None = None,
     trust_roots: Sequence[tuple[str, bytes]] = (),
     ca_chains: Sequence[tuple[str, bytes]] = (),
+    require_log: bool = False,
 ) -> Policy:
     """The policy that options or a row ask for; roots come with a name for people. Codes module.verify.*."""
     believed = tuple(key for pem in keys for key in load_public_keys(pem))
     subject_pattern = _pattern("identity", identity, identity_regexp)
     issuer_pattern = _pattern("issuer", issuer, issuer_regexp)
     has_roots = bool(trust_roots or ca_chains)
-    if not believed and not has_roots and subject_pattern is None and issuer_pattern is None:
+    # With keys, roots may be there for their logs alone.
+    by_certificate = bool(subject_pattern or issuer_pattern or (has_roots and not (believed and require_log)))
+    if not believed and not by_certificate:
         raise OperatorError(
             "module.verify.no-policy",
             "who may have signed this?",
@@ -72,7 +77,7 @@ def read_policy(
     identities: tuple[Identity, ...] = ()
     if subject_pattern is not None and issuer_pattern is not None and has_roots:
         identities = (Identity(subject=subject_pattern, issuer=issuer_pattern),)
-    elif has_roots or subject_pattern is not None or issuer_pattern is not None:
+    elif by_certificate:
         missing = [
             name
             for name, is_there in (
@@ -89,7 +94,7 @@ def read_policy(
         )
     roots = [read_trusted_root(data, name=name) for name, data in trust_roots]
     roots += [private_root(data, name=name) for name, data in ca_chains]
-    return Policy(keys=believed, identities=identities, roots=tuple(roots))
+    return Policy(keys=believed, identities=identities, roots=tuple(roots), require_log=require_log)
 
 
 def verify_reference(
@@ -114,7 +119,8 @@ def verify_reference(
         raise DataError(error.code, error.message, expected=error.expected, found=found, hint=error.hint) from error
     document = parse_document(content, media_type=descriptor.media_type)
     (expected or Expected.of(version)).check_document(document, code="module.verify")
-    return Verified(descriptor=descriptor, proof=proof)
+    manifests = document.manifests if isinstance(document, Index) else (descriptor,)
+    return Verified(descriptor=descriptor, manifests=manifests, proof=proof)
 
 
 def _pattern(what: str, text: str | None, expression: str | None) -> Pattern | None:

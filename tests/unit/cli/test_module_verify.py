@@ -10,10 +10,12 @@ import pytest
 
 from powernode import native
 from powernode.module.sign import sign
+from powernode.module.signing_stores import LayoutStore
 from powernode.signing import keys
 from powernode.signing.artifact import Signer, certificates_pem
 from powernode.signing.authority import trusted_root
 from unit.cli._command import Run
+from unit.module._artifacts import small_artifact, small_module, small_part
 from unit.module._stores import fill, layout_store
 from unit.signing._authority import AUTHORITY, certified
 from unit.signing._tokens import GITEA, NOW, SUBJECT
@@ -71,6 +73,8 @@ def test_by_a_certificate(run: Run, digest: str, tmp_path: Path, root: str, monk
         (["--identity=x", "--identity-regexp=x", "--issuer=y"], 2, "module.verify.two-patterns"),
         (["--identity-regexp=(", "--issuer=y", "--ca-chain=chain.pem"], 2, "trust.pattern.syntax"),
         (["--key=other.pub"], 3, "trust.artifact.key"),
+        (["--key=x.pub", "--require-log"], 2, "trust.artifact.policy"),
+        (["--key=x.pub", "--require-log", "--trust-root=root.json"], 2, "trust.artifact.policy"),
         (["--key=chain.pem"], 3, "trust.keys.label"),
         (["--key=nowhere.pub"], 4, "cli.system"),
     ],
@@ -78,6 +82,36 @@ def test_by_a_certificate(run: Run, digest: str, tmp_path: Path, root: str, monk
 def test_refusals(run: Run, options: list[str], status: int, code: str) -> None:
     answer = run("module", "verify", *options, "layout")
     assert (answer.status, answer.code, answer.out) == (status, code, b"")
+
+
+def test_what_is_said_about_it(run: Run, tmp_path: Path) -> None:
+    store, _ = layout_store(tmp_path)
+    list(sign(store, "v1.0.0", Signer(key=KEY), attest=True))
+    words = ("module", "verify", "--key=x.pub", "--attestation=sbom", "--attestation=provenance", "layout")
+    found = run(*words, "--json").json["attestations"]
+    assert [(each["kind"], each["key"]) for each in found] == [
+        ("sbom", keys.key_id(KEY)),
+        ("provenance", keys.key_id(KEY)),
+    ]
+    assert [each["document"] for each in found] == [{"bomFormat": "CycloneDX"}, {"by": "us"}]
+    assert f"sbom of {found[0]['digest']}" in run(*words).out.decode()
+    assert run("module", "verify", "--key=x.pub", "--attestation=vex", "layout").code == "trust.artifact.unsigned"
+    assert run("module", "verify", "--key=x.pub", "--attestation=cats", "layout").code == "cli.option"
+
+
+def test_contents(run: Run, tmp_path: Path) -> None:
+    module = small_module(tmp_path / "m", {"etc/motd": b"hello " * 40})
+    layout, index = small_artifact(tmp_path / "whole", small_part(tmp_path, module))
+    list(sign(LayoutStore(layout), index.digest, Signer(key=KEY)))
+    words = ("module", "verify", "--key=x.pub", "--contents", f"{layout.path}@{index.digest}")
+    assert run(*words, "--json").json["contents"] == [{"architecture": "amd64", "entries": 3, "bytes": 240}]
+    assert "contents for amd64: 3 entries, 240 bytes" in run(*words).out.decode()
+    assert (
+        run("module", "verify", "--key=x.pub", "--contents", "127.0.0.1:1/redis:v1.0.0").code == "cli.module.contents"
+    )
+    layer = max((Path(layout.path) / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+    layer.write_bytes(layer.read_bytes()[:-1] + b"?")
+    assert run(*words).status == 3
 
 
 def test_not_signed(run: Run, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ from powernode.module import bootstrap, lock, provenance
 from powernode.module import build as builds
 from powernode.module import directory as modules
 from powernode.module.build import Outcome, Request, Sources, build
+from powernode.module.layer import write_layer
 from powernode.module.stages import Compose, Pack, Plan, version_with
 from powernode.oci.documents import Manifest
 from powernode.oci.layout import Layout
@@ -252,6 +254,30 @@ def test_a_failed_build_leaves_the_old_one(workshop: Workshop, monkeypatch: pyte
     assert sorted(path.name for path in workshop.module.iterdir()) == [
         *("build", "manifest.yaml", "packages.lock", "rootfs")
     ]
+
+
+def test_an_object_that_rots_is_not_published(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rot(module: modules.Module, *rest: Any, **options: Any) -> object:
+        path = next(path for path in module.objects.glob("*/*") if path.is_file())
+        path.chmod(0o644)
+        path.write_bytes(bytes(path.stat().st_size))
+        return write_layer(module, *rest, **options)
+
+    monkeypatch.setattr(builds, "write_layer", rot)
+    with pytest.raises(DataError) as refused:
+        workshop.build()
+    assert refused.value.code == "module.check.composefs-image"
+    assert not workshop.out.exists()
+
+
+def test_a_filesystem_that_cannot_exchange(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    workshop.build()
+    before = (workshop.out / "build.json").read_bytes()
+    monkeypatch.setattr("powernode.linux.files._RENAME_EXCHANGE", 1 << 20)
+    with pytest.raises(MachineError) as refused:
+        workshop.build(version="0.2.0")
+    assert refused.value.code == "module.build.exchange"
+    assert (workshop.out / "build.json").read_bytes() == before
 
 
 def test_all_architectures_are_looked_at_before_one_is_built(workshop: Workshop, tool: Path) -> None:

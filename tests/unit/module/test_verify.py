@@ -238,6 +238,13 @@ class TestPolicy:
             read_policy(**options)
         assert refusal.value.code == f"module.verify.{code}", defect
 
+    def test_beside_a_key_roots_may_be_there_for_their_logs_alone(self) -> None:
+        policy = read_policy(keys=[PUBLIC], ca_chains=[CHAIN], require_log=True)
+        assert (policy.identities, policy.require_log, len(policy.roots)) == ((), True, 1)
+        with pytest.raises(OperatorError) as refusal:
+            read_policy(keys=[PUBLIC], issuer="x", ca_chains=[CHAIN], require_log=True)
+        assert refusal.value.code == "module.verify.incomplete-policy"
+
     def test_an_empty_name_matches_nobody(self) -> None:
         with pytest.raises(OperatorError) as refusal:
             read_policy(identity="", issuer="x", ca_chains=[CHAIN])

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from powernode.base.errors import OperatorError
 from powernode.cli.module.signing import ARTIFACT, REGISTRY_OPTIONS
 from powernode.cli.options import Arguments, Command, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from powernode.module.verify import Verified
-    from powernode.trust.artifact import Policy
+    from powernode.oci.layout import Layout
+    from powernode.trust.artifact import Policy, Proof
 
 POLICY_OPTIONS = (
     Option("--key", "FILE", "public keys (PEM) that may have signed; repeat", repeat=True),
@@ -21,6 +22,7 @@ POLICY_OPTIONS = (
         "--trust-root", "FILE", "authorities and logs to believe: sigstore's trusted_root.json; repeat", repeat=True
     ),
     Option("--ca-chain", "FILE", "authorities (PEM, with their root) without logs and timestamps; repeat", repeat=True),
+    Option("--require-log", None, "ask for an entry in a log of the trust roots, of signatures by keys as well"),
 )
 """Who may have signed."""
 
@@ -32,7 +34,16 @@ COMMAND = Command(
     "Checks that a module is signed by whom the options name, and says who did, where the signature is and what "
     "digest it is about. It looks among the referrers, at the fallback tag and at cosign's tag. There is no default: "
     "give public keys, or an identity, its issuer and the authorities to believe.",
-    options=(*POLICY_OPTIONS, MODULE_OPTION, *REGISTRY_OPTIONS, Option("--json", None, "one JSON object for machines")),
+    options=(
+        *POLICY_OPTIONS,
+        MODULE_OPTION,
+        Option(
+            "--attestation", "KIND", "also prove what is said about it: sbom, vex or provenance; repeat", repeat=True
+        ),
+        Option("--contents", None, "also read everything in a layout, and prove that files and digests agree"),
+        *REGISTRY_OPTIONS,
+        Option("--json", None, "one JSON object for machines, with the documents of --attestation"),
+    ),
     example="powernode module verify --key=publisher.pub build/oci\n"
     "powernode module verify --trust-root=ca/trusted_root.json --issuer=https://git.example.org \\\n"
     "    --identity-regexp='https://git.example.org/acme/.*@refs/tags/v.*' registry.example.com/acme/redis:v1.0.0",
@@ -42,31 +53,50 @@ COMMAND = Command(
 
 
 def run(arguments: Arguments) -> int:
+    import json
     import time
 
-    from powernode.base.text import clean
     from powernode.cli.module.signing import open_store
+    from powernode.module.attested import read_attested
+    from powernode.module.check import check
     from powernode.module.expected import Expected
     from powernode.module.signing_stores import RegistryStore
     from powernode.module.verify import verify_reference
     from powernode.oci.digests import is_digest
 
     policy = policy_of(arguments)
+    kinds = _kinds(arguments)
+    layout = _layout(arguments) if arguments.contents else None
     store, version, where = open_store(arguments.operands[0], arguments)
     name = arguments.module
     if name is None and isinstance(store, RegistryStore) and not is_digest(version):
         name = where.rpartition("/")[2]
+    now = int(time.time())
     expected = Expected.of(version, name=name)
-    verified = verify_reference(store, version, policy, now=int(time.time()), expected=expected)
-    said = _said(verified)
+    verified = verify_reference(store, version, policy, now=now, expected=expected)
+    attested = [
+        read_attested(store, manifest, kind, policy, now=now) for manifest in verified.manifests for kind in kinds
+    ]
+    checked = [check(layout, manifest) for manifest in verified.manifests] if layout is not None else []
+    said = _said(verified.digest, verified.proof)
     if arguments.json:
-        import json
-
-        print(json.dumps(said))
+        whole: dict[str, object] = {**said}
+        if kinds:
+            whole["attestations"] = [
+                {"kind": each.kind, **_said(each.subject, each.proof), "document": json.loads(each.document)}
+                for each in attested
+            ]
+        if layout is not None:
+            whole["contents"] = [
+                {"architecture": each.described.arch, "entries": each.entries, "bytes": each.size} for each in checked
+            ]
+        print(json.dumps(whole))
         return 0
-    print(f"verified {said.pop('digest')}")
-    for name, value in said.items():
-        print(f"  {name.replace('_', ' ')}: {clean(str(value))}")
+    _print("verified", said)
+    for each in attested:
+        _print(f"{each.kind} of", _said(each.subject, each.proof))
+    for proven in checked:
+        print(f"contents for {proven.described.arch}: {proven.entries} entries, {proven.size} bytes, as stated")
     return 0
 
 
@@ -83,16 +113,51 @@ def policy_of(arguments: Arguments) -> Policy:
         issuer_regexp=arguments.issuer_regexp,
         trust_roots=[(path, read(path)) for path in arguments.trust_root],
         ca_chains=[(path, read(path)) for path in arguments.ca_chain],
+        require_log=arguments.require_log,
     )
 
 
-def _said(verified: Verified) -> dict[str, str | int]:
+def _kinds(arguments: Arguments) -> tuple[str, ...]:
+    from powernode.module.attested import KINDS
+
+    for kind in arguments.attestation:
+        if kind not in KINDS:
+            raise OperatorError(
+                "cli.option",
+                f"--attestation cannot be {kind!r}",
+                expected=", ".join(KINDS),
+                hint="say it once for each",
+            )
+    return tuple(dict.fromkeys(arguments.attestation))
+
+
+def _layout(arguments: Arguments) -> Layout:
+    from powernode.cli.module.opening import find_layout
+
+    found = find_layout(arguments.operands[0])
+    if found is None:
+        raise OperatorError(
+            "cli.module.contents",
+            "contents are read in a layout, not in a registry",
+            hint=f"`powernode module pull --layout … {arguments.operands[0]} DIR` first, and verify DIR",
+        )
+    return found[0]
+
+
+def _print(title: str, said: dict[str, str | int]) -> None:
+    from powernode.base.text import clean
+
+    print(f"{title} {said.pop('digest')}")
+    for name, value in said.items():
+        print(f"  {name.replace('_', ' ')}: {clean(str(value))}")
+
+
+def _said(digest: str, proof: Proof) -> dict[str, str | int]:
     """For people and machines alike; what is not known is left out."""
     from datetime import UTC, datetime
 
-    proof = verified.proof
     said: dict[str, str | int | None] = {
-        "digest": verified.digest,
+        "digest": digest,
         "key": proof.key_id,
         "signer": proof.subject,
         "issuer": proof.issuer,
