@@ -8,11 +8,16 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import settings
 
 from powernode import native
 from powernode.base.errors import MachineError
 from support.debian import UnavailableError
 from support.peers import ensure_assets, ensure_tools
+
+# How long an example takes says more about what else the machine does than about us.
+settings.register_profile("powernode", deadline=None)
+settings.load_profile("powernode")
 
 
 def pytest_report_header() -> str:

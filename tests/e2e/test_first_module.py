@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from powernode.module.source import read_source
 from support.debian import CACHE, CHECKOUT
 
 PAGE = CHECKOUT / "docs/first-module.md"
@@ -40,7 +41,7 @@ def test_the_tutorial(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=1200,
         check=False,
     )
     if "code: debian.input.unreachable" in result.stdout or "code: debian.apt.archive" in result.stdout:
@@ -55,6 +56,13 @@ def test_the_tutorial(tmp_path: Path) -> None:
         for line in text.splitlines():
             pattern = re.sub(r"([\[*?])", r"[\1]", line).replace("…", "*")
             assert fnmatch.filter(heard.splitlines(), pattern), f"nobody said {line!r}:\n{heard}"
+
+
+def test_the_page_ships_the_libraries_that_redis_needs() -> None:
+    manifest = read_source(CHECKOUT / "examples/modules/redis").manifest
+    libraries = [glob for glob in manifest.file_spec or () if "-linux-gnu/" in glob]
+    assert len(libraries) >= 4
+    assert [glob for glob in libraries if f'  - "{glob}"\n' not in PAGE.read_text()] == []
 
 
 def test_every_command_of_the_page_is_run() -> None:

@@ -5,8 +5,8 @@ Invariants: when a function returns, its change survives a power cut; when it ra
 stands for what it stood for before. At most one temporary file (`.NAME.tmp`) is ever left behind, and the next write to
 the same name takes it over. Two writers of one name wait for each other.
 
-Out of scope: changes of several names at once (order your writes: what is pointed to first, the pointer last); the
-folder's own existence.
+Out of scope: changes of several names at once (order your writes: what is pointed to first, the pointer last, and
+`sync_folder` for what else was named); the folder's own existence.
 
     write_durably("sets/pending.attempts", b"… 1\n", mode=0o644)
     replace_symlink("sets/good", "…json")
@@ -26,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["remove_durably", "replace_symlink", "write_durably"]
+__all__ = ["remove_durably", "replace_symlink", "sync_folder", "write_durably"]
 
 _CAUSES = {
     errno.ENOSPC: ("no-space", "free some space on the filesystem"),
@@ -87,6 +87,15 @@ def remove_durably(path: str) -> None:
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=folder)
         os.fsync(folder)
+
+
+def sync_folder(path: str) -> None:
+    """Make the names in a folder durable; a failure is a plain OSError, for callers know what they attempted."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ import os
 from _thread import allocate_lock  # threading would be a tenth of what the agent imports for a first boot
 from collections.abc import Callable
 
+from powernode.base.durable import sync_folder
 from powernode.base.errors import InternalError, OperatorError
 from powernode.composefs._object_errors import on_this_machine
 from powernode.composefs._object_files import (
@@ -33,7 +34,6 @@ from powernode.composefs._object_files import (
     make_locked_folder,
     remove_folder,
     seal_object,
-    sync_folder,
     take_folder,
     wrong_digest,
 )

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from powernode.base.durable import sync_folder
 from powernode.base.errors import MachineError, PowernodeError
 from powernode.composefs._object_batch import Progress
 from powernode.composefs._object_errors import on_this_machine
@@ -27,7 +28,6 @@ from powernode.composefs._object_files import (
     abandoned_folders,
     remove_folder,
     seal_object,
-    sync_folder,
 )
 from powernode.composefs._object_names import FAN_OUT, object_path, parse_name
 from powernode.linux import fsverity

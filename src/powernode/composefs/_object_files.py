@@ -93,15 +93,6 @@ def take_folder(folder: str, place: str) -> bool:
     return True
 
 
-def sync_folder(path: str) -> None:
-    """Make the names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def make_locked_folder(root: str) -> tuple[str, int]:
     number = 0
     while True:

@@ -16,10 +16,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from powernode.base.durable import sync_folder
 from powernode.base.errors import MachineError
 from powernode.composefs._object_batch import Progress
 from powernode.composefs._object_errors import on_this_machine
-from powernode.composefs._object_files import abandoned_folders, batch_files, remove_folder, sync_folder
+from powernode.composefs._object_files import abandoned_folders, batch_files, remove_folder
 from powernode.composefs._object_names import FAN_OUT, digest_of, parse_name
 from powernode.linux import files
 

@@ -30,11 +30,11 @@ HOME_ROOTS = (
 )
 """Where a user's home may be; those without a slash at the end are meant exactly."""
 
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+]")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
-_SUDOERS_SPECIAL = re.compile(r"[,:=\\*?\[\]!\"'#(){}]")
+_SUDOERS_SPECIAL = re.compile(r"[,:=\\*?\[\]!\"'#(){}^$]")
 
 
 def package_name(text: str) -> None:
@@ -51,7 +51,7 @@ def package_name(text: str) -> None:
         raise DataError(
             "manifest.package",
             "this is no Debian package's name",
-            expected="small letters, digits and + - .",
+            expected="small letters, digits, + - and .; a letter or digit first, no - or . last",
             found=repr(text[:100]),
             hint=hint,
         )
@@ -98,6 +98,9 @@ def home(text: str) -> None:
 
 def egress(text: str) -> None:
     host, port = text, None
+    if "/" in text:
+        hint = "leave out the scheme and path" if "://" in text else "networks are not known; list the hosts"
+        raise _no_egress(text, hint)
     if text.startswith("["):
         host, closed, after = text[1:].partition("]")
         if not closed or (after and not after.startswith(":")):
@@ -110,8 +113,7 @@ def egress(text: str) -> None:
         if ":" in text:
             host, _, port = text.partition(":")
         if not _HOST.fullmatch(host) or len(host) > 253:
-            hint = "wildcards are not known; list the hosts" if "*" in host else None
-            raise _no_egress(text, "leave out the scheme: it is hosts that are allowed" if "/" in text else hint)
+            raise _no_egress(text, "wildcards are not known; list the hosts" if "*" in host else None)
     if port is not None and not (_PORT.fullmatch(port) and int(port) < 1 << 16):
         raise _no_egress(text)
 
@@ -119,6 +121,8 @@ def egress(text: str) -> None:
 def _check_ipv6(host: str, text: str) -> None:
     import ipaddress
 
+    if "%" in host:  # a zone: anything may follow, and only the machine would know what it means
+        raise _no_egress(text)
     try:
         ipaddress.IPv6Address(host)
     except ValueError:
@@ -157,7 +161,7 @@ def sudo_command(text: str) -> None:
     special = _SUDOERS_SPECIAL.search(text)
     if special is not None or "" in arguments:
         found = special[0] if special else "an empty argument"
-        hint = "wildcards of sudoers match more than they seem to; name each command" if found in "*?[]" else None
+        hint = "patterns of sudoers match more than they seem to; name each command" if found in "*?[]^$" else None
         raise DataError("manifest.sudo-command", "this means something to sudoers", found=found, hint=hint)
 
 
@@ -198,6 +202,7 @@ class Sound:
 def between(sound: Sound) -> Iterator[Problem]:
     """What is wrong between members."""
     yield from _services(sound)
+    yield from _capabilities(sound)
     yield from _sudoers(sound)
     name = sound.at("name")
     for number, text in sound.entries("dependencies", "requires"):
@@ -222,6 +227,15 @@ def _services(sound: Sound) -> Iterator[Problem]:
             what = "both start_command and" if ways else "neither start_command nor"
             message = f"{path_text(path)} has {what} unit_body"
             yield Problem(path=path, code="manifest.service-start", message=message, expected="one of them")
+        health = service.get("health")
+        if health is not None and (health.get("method") == "TCP") == ("://" in health["endpoint"]):
+            yield Problem(
+                path=(*path, "health", "endpoint"),
+                code="manifest.health",
+                message=f"the endpoint of {service['name']} does not go with the way it is asked",
+                expected="host:port with method: TCP, http://… or https://… with the others",
+                found=health["endpoint"],
+            )
         for place, edge in enumerate(service.get("dependencies", [])):
             if edge["service"] not in names and every:
                 yield Problem(
@@ -240,6 +254,24 @@ def _services(sound: Sound) -> Iterator[Problem]:
             message="services wait for each other in a circle",
             found=" -> ".join(cycle),
         )
+
+
+def _capabilities(sound: Sound) -> Iterator[Problem]:
+    """What an operator reads in `security` is all that a service can have."""
+    if sound.is_unsound("security") or sound.at("security", "privileged"):
+        return
+    named = sound.at("security", "capabilities") or []
+    for number, service in sound.entries("services"):
+        for place, capability in enumerate(service.get("capabilities", [])):
+            if capability not in named:
+                yield Problem(
+                    path=("services", number, "capabilities", place),
+                    code="manifest.service-capability",
+                    message=f"{service['name']} has a capability that security.capabilities does not name",
+                    expected=", ".join(named) or "none",
+                    found=capability,
+                    hint="add it to security.capabilities",
+                )
 
 
 def _cycle(after: Mapping[str, list[str]]) -> list[str]:

@@ -192,7 +192,7 @@ SUDOERS = Object(
         Field(
             name="commands",
             shape=Items(item=Text(rule=_rules.sudo_command, longest=4096), least=1, unique=True),
-            meaning="What: absolute paths with plain arguments. `ALL` and wildcards are refused.",
+            meaning="What: absolute paths with plain arguments. `ALL`, wildcards and patterns are refused.",
             example='["/usr/bin/systemctl reload redis-server"]',
         ),
         Field(name="runas_user", shape=ACCOUNT, meaning="As whom.", example="postgres"),

@@ -15,7 +15,7 @@ Out of scope: rules between members (`_rules`), JSON Schema (`module.schema`).
 from __future__ import annotations
 
 import re
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import cache
 
 from powernode.base import canonical
@@ -221,7 +221,7 @@ class Members:
             report(_wrong_value(path, f"{path_text(path)} is too long", f"at most {self.most}", f"{len(value)}"))
             return
         for name, entry in value.items():
-            self.name.check(name, (*path, name), report)
+            self.name.check(name, (*path, name), lambda problem: report(replace(problem, at_key=True)))
             self.value.check(entry, (*path, name), report)
 
     def make(self, value: Any) -> Any:

@@ -6,7 +6,8 @@ may provide. With an owner it binds to that owner's module and to no other; with
 else to the only owner who has one. A capability without a version meets only requirements without a constraint.
 
 Invariants: the order of the modules does not matter; nothing is left out silently: every requirement is in exactly one
-of `met`, `missing`, `conflicts` and `ambiguous`; every cycle's modules are in `cycles`, once, with the path.
+of `met`, `missing`, `conflicts` and `ambiguous`; where modules require each other in circles, `cycles` has at least
+one of them, with its path.
 
 Out of scope: fetching modules, which of several cycles to break, priorities.
 

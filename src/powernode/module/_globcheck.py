@@ -78,7 +78,7 @@ def _conflicts(source: Source) -> Iterator[Problem]:
                 message=f"{glob} is protected and masked, so no module at all could ship it",
                 hint="remove it from protected_spec or from mask",
             )
-        elif manifest.file_spec is not None and not overlaps([glob], manifest.file_spec):
+        elif manifest.file_spec is not None and not overlaps(_with_below(glob), manifest.file_spec):
             yield Problem(
                 path=path,
                 code="module.glob.protected-unowned",
@@ -97,7 +97,7 @@ def _without_effect(source: Source) -> Iterator[Problem]:
                 message = f"{glob} is in {key} twice"
                 yield Problem(path=(key, number), code="module.glob.duplicate", message=message)
     for number, glob in enumerate(manifest.mask):
-        if manifest.file_spec is not None and not overlaps([glob], manifest.file_spec):
+        if manifest.file_spec is not None and not overlaps(_with_below(glob), manifest.file_spec):
             yield Problem(
                 path=("mask", number),
                 code="module.glob.idle-mask",
@@ -171,6 +171,11 @@ def _unused(source: Source, package_files: Mapping[bytes, bool]) -> Iterator[Pro
                     message=f"{glob} matches nothing that {where}",
                     hint="what the packages' scripts make is not known here" if manifest.package_spec else None,
                 )
+
+
+def _with_below(glob: str) -> list[str]:
+    """What a glob takes away: a directory goes with all below it, with or without a slash at the end."""
+    return [glob, f"{glob}/"] if not glob.endswith("/") else [glob]
 
 
 def _any_match(glob: str, there: Mapping[bytes, bool]) -> bool:

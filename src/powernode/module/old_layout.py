@@ -77,7 +77,11 @@ def _globs(file_spec: Json) -> Iterator[Problem]:
             message = "what file_spec leaves out has a key of its own now"
             yield _problem(path, "layout.file-spec", message, "put these globs into mask, at the top of the file")
     yield Problem(
-        path=("file_spec",), code="layout.file-spec", message="file_spec is a flat list", expected='- "/etc/redis/**"'
+        path=("file_spec",),
+        code="layout.file-spec",
+        message="file_spec is a flat list",
+        expected='- "/etc/redis/**"',
+        at_key=True,
     )
 
 

@@ -114,7 +114,7 @@ def _kind(shape: Shape) -> str:
             return "text or null" if shape.null else "text"
         case Choice():
             few = " ".join(f"`{word}`" for word in shape.among)
-            return few if len(shape.among) <= 16 else "one of a list, as in the schema"
+            return few if len(shape.among) <= 16 else "names (see the schema)"
         case Integer():
             return f"{shape.least} to {shape.most}"
         case Flag():

@@ -31,9 +31,7 @@ _SYNONYMS = {
     "exclude": "mask",
     "masks": "mask",
     "protected": "protected_spec",
-    "requires": "dependencies",
     "depends": "dependencies",
-    "provides": "dependencies",
     "reboot": "reboot_required",
     "exec": "start_command",
     "command": "start_command",
@@ -66,9 +64,11 @@ def key_hint(path: Path) -> str | None:
     if name in _ANSWERS:
         return _ANSWERS[name]
     elsewhere = next((place for place in _places(MANIFEST, ()) if place[-1] == name), None)
-    if elsewhere is not None:
-        return f"it goes below {path_text(elsewhere[:-1]) if len(elsewhere) > 1 else 'nothing'}: {path_text(elsewhere)}"
-    return None
+    if elsewhere is None:
+        return None
+    if len(elsewhere) == 1:
+        return f"{name} is a key of the top: it is not indented"
+    return f"it goes below {path_text(elsewhere[:-1])}: {path_text(elsewhere)}"
 
 
 def value_hint(path: Path, value: object) -> str | None:

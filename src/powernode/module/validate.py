@@ -28,7 +28,8 @@ from powernode.module._globcheck import glob_findings
 from powernode.module.document import Document, Trap, examine
 from powernode.module.known import Known
 from powernode.module.lock import Request
-from powernode.module.source import MANIFEST, ROOTFS, Source, list_rootfs, read_manifest
+from powernode.module.source import MANIFEST, Source, list_rootfs, read_manifest
+from powernode.module.stages import rootfs_folders
 from powernode.module.suggest import key_hint, near, value_hint
 
 TYPE_CHECKING = False
@@ -99,9 +100,11 @@ def validate(folder: Path, *, ask: Ask, others: Sequence[Path] = ()) -> Report:
     if reading.document is None:
         return Report(findings=tuple(findings), unchecked=("the manifest, as it could not be read",))
     document = reading.document
-    # A second value for a key was dropped, and says nothing about the first.
-    trapped = {trap.problem.path for trap in reading.traps if not trap.problem.at_key}
-    wrong = _document_problems(document.value, trapped)
+    # A value in doubt has had its say; the first one of a key that is there twice, and what is in a list, has not.
+    doubtful = {trap.problem.path for trap in reading.traps if not trap.problem.at_key}
+    if isinstance(document.value, dict):
+        doubtful.discard(())
+    wrong = _document_problems(document.value, doubtful)
     more: list[tuple[Problem, bool]] = [(problem, False) for problem in wrong]
     unchecked: list[str] = []
     if wrong or reading.traps:
@@ -116,18 +119,22 @@ def validate(folder: Path, *, ask: Ask, others: Sequence[Path] = ()) -> Report:
 
 
 def _source(folder: Path, document: Document) -> Source:
+    """With the files of all options: those that are not asked for must not be wrong either."""
     manifest = from_document(document.value)
-    return Source(folder=folder, manifest=manifest, document=document, rootfs=list_rootfs(folder / ROOTFS))
+    rootfs: dict[bytes, int] = {}
+    for each in rootfs_folders(folder, tuple(option.name for option in manifest.build.options)):
+        rootfs |= list_rootfs(each)
+    return Source(folder=folder, manifest=manifest, document=document, rootfs=rootfs)
 
 
-def _document_problems(value: Json, trapped: set[ValuePath]) -> list[Problem]:
+def _document_problems(value: Json, doubtful: set[ValuePath]) -> list[Problem]:
     """The model's problems, with what an author may want to know; what is explained otherwise is left out."""
     explained = old_layout.explain(value)
-    above = {problem.path for problem in explained} | trapped
+    above = {problem.path for problem in explained}
     moved = {problem.path[-1] for problem in explained if len(problem.path) == 2 and problem.path[0] == "identity"}
     found = list(explained)
     for problem in problems(value):
-        if any(problem.path[:length] in above for length in range(len(problem.path) + 1)):
+        if problem.path in doubtful or any(problem.path[:length] in above for length in range(len(problem.path) + 1)):
             continue
         if problem.code == "manifest.missing" and (problem.expected or "").removeprefix("the key ") in moved:
             continue
@@ -174,7 +181,8 @@ def _package_findings(source: Source, ask: Ask, unchecked: list[str]) -> list[tu
         problem = Problem(
             path=("package_spec",), code=error.code, message=error.message, found=error.found, hint=error.hint
         )
-        return [(problem, True), *glob_findings(source, None)]
+        unchecked.append("whether the packages exist, until the lock is renewed")
+        return [(problem, False), *glob_findings(source, None)]
     if isinstance(known, str):
         unchecked.append(f"whether the packages exist: {known}")
         return glob_findings(source, None)

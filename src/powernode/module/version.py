@@ -2,7 +2,8 @@
 """The version of a build: the one that is given, or that of the git tag the module's checkout is at.
 
 Invariants: a tag counts only where the module's folder is the top of the checkout (a tag of a repository with many
-modules is nobody's version) and where nothing that git tracks has been changed since.
+modules is nobody's version) and where all that is built is in it: nothing that git tracks has been changed since, and
+git has every file of `rootfs/`, also of those it was told to ignore.
 
     choose("0.1.0", folder)        # "0.1.0"
     choose(None, folder)           # v0.1.0 is checked out: "0.1.0"
@@ -19,6 +20,7 @@ from powernode.manifest.constraint import Version
 __all__ = ["choose"]
 
 _CODE = "module.version"
+_BUILT = ("manifest.yaml", "Containerfile", ":(glob)rootfs*/**")
 _HINT = "git tag v0.1.0, or give --version 0.1.0"
 
 
@@ -35,13 +37,13 @@ def choose(given: str | None, folder: Path) -> str:
             found=_found(folder),
             hint=_HINT,
         )
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    if changed:
+    changed = _changed(folder)
+    if changed is not None:
         raise OperatorError(
             f"{_CODE}.changed",
             f"{folder} is not what was tagged as {tagged[-1]}",
-            expected="no changes since the tag",
-            found=changed.splitlines()[0].strip(),
+            expected="no changes since the tag, and no files of the module that are not in it",
+            found=changed,
             hint="commit and tag again, or give --version",
         )
     return tagged[-1]
@@ -60,8 +62,22 @@ def _tagged(folder: Path) -> list[str]:
     return [tag[1:] for version, tag in sorted(found, key=lambda pair: pair[0].precedence) if tag.startswith("v")]
 
 
+def _changed(folder: Path) -> str | None:
+    """The first difference between the tag and what would be built."""
+    questions = ("status", "--porcelain", "--untracked-files=no"), ("ls-files", "--others", "--", *_BUILT)
+    for question in questions:
+        said = _git(folder, *question)
+        if said is None:
+            return f"git {question[0]} fails"
+        if said:
+            return said.splitlines()[0].strip()
+    return None
+
+
 def _found(folder: Path) -> str:
     if _git(folder, "rev-parse", "--show-toplevel") is None:
+        if (folder / ".git").exists():
+            return "a .git that git cannot open: is it installed, and is the folder yours?"
         return "no checkout of git"
     return "a checkout without such a tag" if _is_top(folder) else "a folder inside a checkout, whose tags are not its"
 

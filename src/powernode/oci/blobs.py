@@ -22,6 +22,7 @@ import os
 import stat
 from contextlib import contextmanager, suppress
 
+from powernode.base.durable import sync_folder
 from powernode.base.errors import DataError, MachineError
 from powernode.oci.digests import check_content, check_digest, digest_of, hasher_for, hex_of
 
@@ -37,7 +38,6 @@ __all__ = [
     "make_folders",
     "on_this_machine",
     "open_regular",
-    "sync_folder",
 ]
 
 _CHUNK = 1 << 20
@@ -249,14 +249,6 @@ def make_folders(path: str) -> None:
     with suppress(FileExistsError):
         os.mkdir(path, 0o755)
     sync_folder(above or ".")
-
-
-def sync_folder(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _temporary(folder: int) -> tuple[str, int]:

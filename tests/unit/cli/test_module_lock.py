@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 
 from powernode.debian import apt
+from powernode.debian import lock as locks
 from powernode.debian.lock import LockedPackage
 from powernode.module import lock
 from unit.cli._command import Run
@@ -80,6 +81,14 @@ def test_a_stale_lock_is_renewed(run: Run, module: Path) -> None:
     (module / "manifest.yaml").write_text(MANIFEST + "  - curl\n")
     answer = run("module", "lock", module, "--arch=amd64")
     assert answer.out.decode().splitlines()[0] == "curl (none) -> 1"
+
+
+def test_a_lock_that_cannot_be_read_is_renewed(run: Run, module: Path) -> None:
+    path = lock.path_of(module, "amd64")
+    path.parent.mkdir()
+    path.write_text("<<<<<<< ours\n")
+    assert run("module", "lock", module, "--arch=amd64").status == 0
+    assert {each.name for each in locks.parse(path.read_bytes()).group("module")} >= {"nginx"}
 
 
 def test_the_pinned_archive(run: Run, module: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -115,7 +116,20 @@ def test_a_lock_is_asked_first(run: Run, site: Path, tmp_path: Path, monkeypatch
     assert (answer.status, answer.out.decode()) == (0, f"{site}: no errors, no warnings\n")
     (site / "manifest.yaml").write_text("schema_version: 1\nname: site\npackage_spec: [x1, x2]\n")
     answer = run("module", "validate", site, "--json")
+    assert answer.status == 3
     assert [each["code"] for each in answer.json["findings"]] == ["module.lock.stale"]
+
+
+def test_the_locks_of_all_architectures_have_to_fit(run: Run, site: Path) -> None:
+    (site / "manifest.yaml").write_text("schema_version: 1\nname: site\npackage_spec: [x1]\n")
+    (site / "packages.lock").mkdir()
+    for arch, asked in (("amd64", ["x1"]), ("arm64", [])):
+        lock = {"version": 1, "arch": arch, "suite": "trixie", "groups": {"base": [], "module": []}}
+        (site / f"packages.lock/{arch}.json").write_text(json.dumps({**lock, "requests": {"module": asked}}))
+    answer = run("module", "validate", site, "--json")
+    (finding,) = answer.json["findings"]
+    assert (finding["code"], finding["found"]) == ("module.lock.stale", "x1 is not in it")
+    assert finding["hint"].endswith("--arch arm64")
 
 
 def test_with_others(run: Run, site: Path, tmp_path: Path) -> None:
@@ -146,6 +160,11 @@ def test_the_examples(run: Run, name: str) -> None:
     assert read_source(folder).manifest.name == {"redis": "my-redis"}.get(name, name)
     if name != "system-base":
         assert (folder / "Containerfile").read_bytes() == CONTAINERFILE.read_bytes()
+
+
+def test_the_tutorial_says_what_the_examples_show() -> None:
+    page = (ROOT / "docs/first-module.md").read_text("utf-8").split("## Others to read")[1].split("\n## ")[0]
+    assert sorted(re.findall(r"^\| `([a-z0-9-]+)` \|", page, re.M)) == EXAMPLES
 
 
 def test_the_seven_examples_go_together(run: Run) -> None:

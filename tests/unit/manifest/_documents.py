@@ -113,6 +113,14 @@ def named(item: st.SearchStrategy[dict[str, Any]], key: str = "name") -> st.Sear
     return st.lists(item, unique_by=lambda entry: str(entry[key]), max_size=2)
 
 
+def _allowed(document: dict[str, Any]) -> dict[str, Any]:
+    """What a service may do, the module has to say, too."""
+    wanted = {name for service in document.get("services", ()) for name in service.get("capabilities", ())}
+    security = document.get("security", {})
+    named = sorted(wanted.union(security.get("capabilities", ())))
+    return {**document, "security": {**security, "capabilities": named}} if wanted else document
+
+
 DOCUMENTS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {"schema_version": st.just(1), "name": WORD.map("m-{}".format)},
     optional={
@@ -167,4 +175,4 @@ DOCUMENTS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
             },
         ),
     },
-)
+).map(_allowed)

@@ -154,6 +154,7 @@ def test_anything_at_all(value: Any) -> None:
         (("package_spec", 0), "Redis", "manifest.package"),
         (("package_spec", 0), "redis;rm", "manifest.package"),
         (("package_spec", 0), "-y", "manifest.package"),
+        (("package_spec", 0), "nginx-", "manifest.package"),  # to apt: remove it
         (("package_spec", 1), "redis-server", "manifest.duplicate"),
         (("file_spec",), [], "manifest.value"),
         (("file_spec",), None, "manifest.type"),
@@ -187,6 +188,9 @@ def test_anything_at_all(value: Any) -> None:
         (("services", 0, "health", "interval_s"), 0, "manifest.value"),
         (("services", 0, "health", "method"), "HEAD", "manifest.value"),
         (("services", 0, "health", "endpoint"), "ftp://x", "manifest.value"),
+        (("services", 0, "health", "endpoint"), "http://127.0.0.1/", "manifest.health"),
+        (("services", 0, "health", "method"), "POST", "manifest.health"),
+        (("services", 0, "health"), {"endpoint": "127.0.0.1:80"}, "manifest.health"),
         (("services", 0, "dependencies", 0, "service"), "nobody", "manifest.service-unknown"),
         (("services", 0, "dependencies", 0, "service"), "redis", "manifest.service-cycle"),
         (("services", 0, "working_directory"), "var/lib", "manifest.path"),
@@ -199,6 +203,7 @@ def test_anything_at_all(value: Any) -> None:
         (("sudoers", 0, "commands"), [], "manifest.value"),
         (("sudoers", 0, "commands", 0), "ALL", "manifest.sudo-all"),
         (("sudoers", 0, "commands", 0), "/usr/bin/*", "manifest.sudo-command"),
+        (("sudoers", 0, "commands", 0), "/usr/bin/vi ^.+$", "manifest.sudo-command"),
         (("sudoers", 0, "commands", 0), "systemctl reload x", "manifest.sudo-command"),
         (("sudoers", 0, "commands", 0), "/usr/bin/a, /bin/sh", "manifest.sudo-command"),
         (("sudoers", 0, "commands", 0), "/usr/bin/../bin/sh", "manifest.path"),
@@ -212,6 +217,8 @@ def test_anything_at_all(value: Any) -> None:
         (("security", "egress_allow", 0), "host:70000", "manifest.egress"),
         (("security", "egress_allow", 0), "[::1", "manifest.egress"),
         (("security", "egress_allow", 0), "[dead::zz]:80", "manifest.egress"),
+        (("security", "egress_allow", 0), '[fe80::1%"; x]:80', "manifest.egress"),
+        (("security", "egress_allow", 0), "10.0.0.0/8", "manifest.egress"),
         (("security", "privileged"), "yes", "manifest.type"),
         (("reboot_required",), 0, "manifest.type"),
         (("skills", 0), "x" * 70000, "manifest.value"),
@@ -233,6 +240,36 @@ def test_one_wrong_value(path: tuple[str | int, ...], value: Any, code: str) -> 
 def test_unknown_keys(path: tuple[str | int, ...]) -> None:
     (problem,) = problems(with_value(path, "x"))
     assert (problem.code, problem.path, problem.at_key) == ("manifest.unknown-key", path, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("https://mirror.example.com:443", "scheme"),
+        ("10.0.0.0/8", "networks"),
+        ("2001:db8::1", "brackets"),
+        ("*.example.com", "wildcards"),
+        ("host:0", ""),
+    ],
+)
+def test_what_to_write_instead_of_what_is_no_host(text: str, hint: str) -> None:
+    (problem,) = problems(with_value(("security", "egress_allow", 0), text))
+    assert hint in (problem.hint or "")
+    assert bool(problem.hint) == bool(hint)
+
+
+def test_a_service_has_no_capability_that_the_module_does_not_name() -> None:
+    document: dict[str, Any] = {**LEAST, "services": [{**EVERYTHING["services"][1], "capabilities": ["CAP_KILL"]}]}
+    assert found(document) == {("services[0].capabilities[0]", "manifest.service-capability")}
+    for security in ({"capabilities": ["CAP_KILL"]}, {"privileged": True}):
+        assert found({**document, "security": security}) == set()
+    wrong = {"capabilities": ["KILL"]}  # perhaps it is meant to be the one
+    assert found({**document, "security": wrong}) == {("security.capabilities[0]", "manifest.value")}
+
+
+def test_a_wrong_name_is_not_its_values_fault() -> None:
+    (problem,) = problems(with_value(("services", 0, "env"), {"a b": "x"}))
+    assert problem.at_key
 
 
 def test_all_problems_at_once() -> None:

@@ -179,6 +179,22 @@ def test_traps(text: str, expected: list[tuple[str, int, int]]) -> None:
     assert caught.value.message.startswith(f"manifest.yaml:{expected[0][1]}:{expected[0][2]}: ")
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("description: Redis: the server", "needs quotes"),
+        ("a:\n\t- b\n", "indent with spaces"),
+        ("a: @b", "needs quotes"),
+        ("a: [1\nb: 2\n", None),
+    ],
+)
+def test_what_to_do_about_syntax(text: str, hint: str | None) -> None:
+    (trap,) = examine(text.encode()).traps
+    assert trap.problem.code == "yaml.syntax"
+    assert (hint or "") in (trap.problem.hint or "")
+    assert (trap.problem.hint is None) == (hint is None)
+
+
 def test_bytes_that_are_no_text() -> None:
     assert traps(b"a: 1\nb: \xff\n") == [("utf8", 2, 4)]
     assert traps("a: \ud800") == [("utf8", 1, 4)]

@@ -72,6 +72,15 @@ def test_the_workflows_use_our_verbs_in_their_order(tmp_path: Path, forge: str) 
     assert "secrets." not in commands  # secrets come through the environment, where no shell reads them as code
 
 
+def test_the_workflows_differ_in_whose_registry_it_is(tmp_path: Path) -> None:
+    folder = make(tmp_path / "new", "package")
+    texts = [(folder / forge / "workflows/build.yaml").read_text() for forge in (".gitea", ".github")]
+    lines = [[line for line in text.splitlines() if not line.startswith("#")] for text in texts]
+    gitea, github = ([line.strip() for line in one if line not in other] for one, other in (lines, lines[::-1]))
+    assert gitea == ["USERNAME: ${{ secrets.GITEA_PUSH_USERNAME }}", "TOKEN: ${{ secrets.GITEA_PUSH_TOKEN }}"]
+    assert github == ["packages: write", "USERNAME: ${{ github.actor }}", "TOKEN: ${{ secrets.GITHUB_TOKEN }}"]
+
+
 def test_a_service_starts_at_boot_and_its_program_can_run(tmp_path: Path) -> None:
     rootfs = make(tmp_path / "new", "service") / "rootfs"
     units = rootfs / "usr/lib/systemd/system"

@@ -14,6 +14,7 @@ from powernode.base.errors import DataError, OperatorError
 from powernode.module import directory
 from powernode.module.known import Known
 from powernode.module.lock import Request
+from powernode.module.source import read_source
 from powernode.module.validate import Report, validate
 
 HEAD = "schema_version: 1\nname: site\n"
@@ -154,6 +155,22 @@ class TestManifest:
             (4, 7, "yaml.alias"),
         ]
 
+    def test_a_trap_hides_nothing_but_its_own_value(self, tmp_path: Path) -> None:
+        text = "%YAML 1.1\n---\nschema_version: 1\nname: !x Site\ninit: &a\n  start: a | b\ncolour: &b [red]\n---\n"
+        assert told(look(tmp_path, text)) == [
+            (1, 1, "yaml.directive"),
+            (4, 7, "yaml.tag"),
+            (5, 7, "yaml.anchor"),
+            (6, 10, "command.shell"),
+            (7, 9, "yaml.anchor"),
+            (8, 1, "yaml.documents"),
+        ]
+        assert told(look(tmp_path, "yes\n")) == [(1, 1, "yaml.boolean")]
+
+    def test_names_are_pointed_at(self, tmp_path: Path) -> None:
+        text = "services:\n  - name: a\n    start_command: /x\n    env: {OK: x, a b: z}\n"
+        assert told(look(tmp_path, HEAD + text)) == [(6, 18, "manifest.value")]
+
     def test_what_cannot_be_read_to_its_end(self, tmp_path: Path) -> None:
         report = look(tmp_path, HEAD + "mask: [\n")
         assert told(report) == [(4, 1, "yaml.syntax")]
@@ -172,6 +189,8 @@ class TestManifest:
             ("version: 1.0.0", "a version is not written here"),
             ("start: x", "it goes below init: init.start"),
             ("egress_allow: [x]", "it goes below security: security.egress_allow"),
+            ("requires: [x]", "it goes below dependencies: dependencies.requires"),
+            ("init: {reboot_required: true}", "reboot_required is a key of the top"),
             ("init: {begin: x}", None),
             ("init: {restrat: x}", "did you mean restart?"),
             ("services: [{name: x, exec: /y}]", "did you mean start_command?"),
@@ -197,7 +216,7 @@ class TestManifest:
             (6, 3, "layout.identity"),
             (7, 3, "layout.trust"),
             (8, 3, "layout.trust"),
-            (13, 3, "layout.file-spec"),
+            (12, 1, "layout.file-spec"),
             (13, 3, "layout.file-spec"),
             (15, 3, "layout.file-spec"),
             (20, 5, "layout.dependency"),
@@ -264,6 +283,8 @@ class TestGlobs:
         [
             "file_spec: [/etc/**]\nmask: [/etc/a]\nprotected_spec: [/etc/b, /etc/]\n",
             "file_spec: ['/etc/*.conf']\nprotected_spec: [/etc/redis**]\n",
+            "file_spec: [/etc/redis/**]\nprotected_spec: [/etc/redis]\n",
+            "file_spec: [/etc/**.conf]\nmask: [/etc/redis]\n",
             "mask: [/usr/share/doc/]\nprotected_spec: [/usr/share/]\n",
         ],
     )
@@ -303,6 +324,13 @@ class TestGlobs:
         assert told(look(tmp_path, HEAD + "file_spec: [/**]\n", ["home/me/x"])) == [(3, 12, "manifest.home")]
         assert told(look(tmp_path, HEAD, ["home/me/x"])) == [(1, 1, "manifest.home")]
 
+    def test_the_files_of_options_count(self, tmp_path: Path) -> None:
+        text = "file_spec: [/etc/a, /etc/b]\nbuild: {options: [{name: ssh, packages: []}]}\n"
+        folder = source(tmp_path / "site", HEAD + text, ["etc/a", "../rootfs-ssh/etc/b", "../rootfs-ssh/etc/c"])
+        report = validate(folder, ask=nothing)
+        assert told(report) == [(3, 12, "module.rootfs.unshipped")]
+        assert report.findings[0].problem.found == "/etc/c"
+
     def test_devices_and_pipes(self, tmp_path: Path) -> None:
         folder = source(tmp_path / "site", HEAD, ["etc/a"])
         os.mkfifo(folder / "rootfs/etc/pipe")
@@ -334,13 +362,14 @@ class TestPackages:
 
         assert validate(source(tmp_path / "site", HEAD), ask=never).unchecked == ()
 
-    def test_a_stale_lock_is_a_warning(self, tmp_path: Path) -> None:
+    def test_a_stale_lock_is_an_error_as_in_the_build(self, tmp_path: Path) -> None:
         def stale(request: Request) -> str:
             raise OperatorError("module.lock.stale", "not the lock of this manifest", hint="powernode module lock")
 
         report = validate(source(tmp_path / "site", HEAD + "package_spec: [xx]\n"), ask=stale)
         assert told(report) == [(3, 15, "module.lock.stale")]
-        assert (report.errors, report.warnings) == (0, 1)
+        assert (report.errors, report.warnings) == (1, 0)
+        assert report.unchecked == ("whether the packages exist, until the lock is renewed",)
 
     def test_a_broken_lock_is_no_finding(self, tmp_path: Path) -> None:
         def broken(request: Request) -> str:
@@ -413,6 +442,14 @@ class TestOthers:
     def test_another_with_a_fault_of_its_own(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"other0/manifest\.yaml:2:7"):
             self.against(tmp_path, "package_spec: [xx]\n", "name: yes\n")
+
+
+def test_a_source_in_hand_has_no_fault(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read_source(source(tmp_path / "site", HEAD + "mask:\n  - etc\ncolour: red\n"))
+    assert caught.value.code == "glob.anchor"
+    assert caught.value.message.startswith(f"{tmp_path}/site/manifest.yaml:4:5: mask[0]: ")
+    assert caught.value.hint == f"powernode module validate {tmp_path}/site"
 
 
 def test_the_page_lists_every_finding_of_ours() -> None:

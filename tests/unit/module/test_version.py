@@ -64,6 +64,39 @@ def test_a_checkout_that_was_changed(module: Path) -> None:
     assert refusal(module) == ("module.version.changed", "M manifest.yaml")
 
 
+def test_a_file_that_is_not_in_the_tag(module: Path) -> None:
+    (module / "rootfs/etc").mkdir(parents=True)
+    (module / "rootfs/etc/a").write_text("")
+    (module / ".gitignore").write_text("*.key\n")
+    git(module, "add", ".")
+    git(module, "commit", "-m", "second")
+    git(module, "tag", "v0.1.0")
+    assert version.choose(None, module) == "0.1.0"
+    (module / "rootfs/etc/ours.key").write_text("ignored by git, and not by the build")
+    assert refusal(module) == ("module.version.changed", "rootfs/etc/ours.key")
+
+
+def test_a_file_of_an_option_that_is_not_in_the_tag(module: Path) -> None:
+    git(module, "tag", "v0.1.0")
+    (module / "rootfs-ssh").mkdir()
+    (module / "rootfs-ssh/b").write_text("")
+    assert refusal(module) == ("module.version.changed", "rootfs-ssh/b")
+
+
+def test_where_git_cannot_say_nothing_is_believed(module: Path) -> None:
+    git(module, "tag", "v0.1.0")
+    (module / ".git/index").write_bytes(b"damaged")
+    assert refusal(module) == ("module.version.changed", "git status fails")
+
+
+def test_a_checkout_that_git_does_not_open(module: Path) -> None:
+    (module / ".git/HEAD").write_text("damaged")
+    code, found = refusal(module)
+    assert code == "module.version.none"
+    assert found is not None
+    assert found.startswith("a .git that git cannot open")
+
+
 def test_after_the_tag(module: Path) -> None:
     git(module, "tag", "v0.1.0")
     git(module, "commit", "--allow-empty", "-m", "second")
@@ -82,4 +115,5 @@ def test_no_checkout(tmp_path: Path) -> None:
 
 def test_no_git(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(module))
-    assert refusal(module) == ("module.version.none", "no checkout of git")
+    code, found = refusal(module)
+    assert (code, (found or "")[:27]) == ("module.version.none", "a .git that git cannot open")

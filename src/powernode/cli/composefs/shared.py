@@ -92,7 +92,7 @@ def write_atomically(path: str, data: bytes | memoryview, *, durable: bool = Fal
                 os.fsync(file.fileno())
         os.rename(temporary, path)
         if durable:
-            from powernode.composefs._object_files import sync_folder
+            from powernode.base.durable import sync_folder
 
             sync_folder(os.path.dirname(path))
     except BaseException:

@@ -43,7 +43,7 @@ def run(arguments: Arguments) -> int:
     listed = []
     for arch in [arguments.arch] if arguments.arch else locks.ARCHITECTURES:
         path = lock.path_of(folder, arch)
-        old = locks.parse(path.read_bytes()) if path.is_file() else None
+        old = _old(path)
         new = resolve(manifest, arch, cache, arguments.archive)
         lock.write(folder, new)
         changed = locks.changes(old, new)
@@ -67,6 +67,17 @@ def run(arguments: Arguments) -> int:
 
         print(json.dumps({"locks": listed}))
     return 0
+
+
+def _old(path: Path) -> Lock | None:
+    """The lock to compare with; one that cannot be read, after a merge in git say, is replaced like one that is old."""
+    from powernode.base.errors import DataError
+    from powernode.debian import lock as locks
+
+    try:
+        return locks.parse(path.read_bytes())
+    except (FileNotFoundError, DataError):
+        return None
 
 
 def resolve(manifest: ModuleManifest, arch: str, cache: Path, archive: str | None) -> Lock:

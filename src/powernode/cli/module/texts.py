@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Texts that strangers chose, and sizes, as they are printed."""
+"""Sizes as they are printed."""
 
 from __future__ import annotations
 

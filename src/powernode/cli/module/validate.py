@@ -68,7 +68,7 @@ def _count(number: int, what: str) -> str:
 
 
 def _known(folder: Path, request: Request, arguments: Arguments) -> Known | str:
-    """From a lock of any architecture, else from the archive."""
+    """From a lock of any architecture (each has to be of this manifest), else from the archive."""
     import os
 
     from powernode.base.errors import MachineError, OperatorError
@@ -79,10 +79,9 @@ def _known(folder: Path, request: Request, arguments: Arguments) -> Known | str:
     from powernode.module import known, lock
 
     cache = default_cache(os.environ)
-    for arch in ARCHITECTURES:
-        locked = lock.read(folder, request, arch)
-        if locked is not None:
-            return known.of_lock(locked, lock.path_of(folder, arch), cache=cache)
+    locks = [found for arch in ARCHITECTURES if (found := lock.read(folder, request, arch)) is not None]
+    if locks:
+        return known.of_lock(locks[0], lock.path_of(folder, locks[0].arch), cache=cache)
     if arguments.offline:
         return "there is no packages.lock, and --offline was given"
     try:

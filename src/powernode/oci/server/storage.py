@@ -23,9 +23,9 @@ import threading
 from contextlib import suppress
 
 from powernode.base import canonical
-from powernode.base.durable import remove_durably, write_durably
+from powernode.base.durable import remove_durably, sync_folder, write_durably
 from powernode.base.errors import DataError
-from powernode.oci.blobs import BlobFolder, make_folders, sync_folder
+from powernode.oci.blobs import BlobFolder, make_folders
 from powernode.oci.digests import digest_of, hex_of, is_digest
 from powernode.oci.documents import MAX_DOCUMENT_BYTES, Descriptor, Index, Manifest, parse_document
 from powernode.oci.reference import is_tag
