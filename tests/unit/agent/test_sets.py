@@ -161,7 +161,7 @@ def plan(sets: SetStore, action: str, envelope: bytes) -> list[Step]:
     return [Step(action="write", name=ATTEMPTS, data=f"{first.set_id} {number}\n".encode())]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ACTIONS)
 def test_a_power_cut_leaves_the_old_or_the_new(actions: list[tuple[str, bytes]]) -> None:
     """Performs histories; before each action is done, every prefix of its steps is tried on a copy of the disk."""
@@ -194,7 +194,7 @@ def clone(source: str, target: str) -> None:
             Path(f"{target}/{name}").write_bytes(Path(path).read_bytes())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(boots=st.integers(0, 6), limit=st.integers(1, 4))
 def test_a_set_that_always_panics_is_tried_as_often_as_allowed(boots: int, limit: int) -> None:
     with tempfile.TemporaryDirectory(dir=MEMORY) as top:

@@ -224,7 +224,7 @@ def test_escapes_go_both_ways(text: bytes) -> None:
 
 
 @given(seed=st.integers(0, 1 << 32), leaves=st.integers(0, 30))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_printing_and_parsing_settle(seed: int, leaves: int) -> None:
     text = print_dump(random_tree(seed, leaves=leaves))
     assert print_dump(parse_dump(text, strict=True)) == text

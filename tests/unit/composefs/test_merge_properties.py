@@ -247,7 +247,7 @@ def attempt(cases: Sequence[Case]) -> MergeResult | MergeConflictError:
 # -- properties --------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(stacks())
 def test_equals_the_model(cases: list[Case]) -> None:
     result, model = attempt(cases), Model(cases)
@@ -265,7 +265,7 @@ def test_equals_the_model(cases: list[Case]) -> None:
         assert nodes[path].nlink == len(names)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(stacks())
 def test_the_order_of_the_input_does_not_matter(cases: list[Case]) -> None:
     one = attempt(cases)
@@ -279,7 +279,7 @@ def test_the_order_of_the_input_does_not_matter(cases: list[Case]) -> None:
             assert (one.lost, one.givers, one.removed) == (other.lost, other.givers, other.removed)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(stacks())
 def test_every_path_is_accounted_for(cases: list[Case]) -> None:
     result = attempt(cases)
@@ -301,7 +301,7 @@ def test_every_path_is_accounted_for(cases: list[Case]) -> None:
         assert loss in explain(result, loss.path).lost
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(stacks())
 def test_merging_the_result_again_changes_nothing(cases: list[Case]) -> None:
     result = attempt(cases)
@@ -317,7 +317,7 @@ def node_with_links(named: tuple[bytes, Node]) -> tuple[object, ...]:
     return path, inode(node), node.nlink, node.mtime_s
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(stacks(ties=True, claims=False))
 def test_names_decide_nothing_but_times(cases: list[Case]) -> None:
     """Where equals merge without a conflict, naming them otherwise gives the same tree."""

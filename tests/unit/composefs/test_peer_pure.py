@@ -46,7 +46,7 @@ def _compare(tree: Directory, versions: tuple[int, int], work: Path) -> bytes:
 
 
 @given(seed=st.integers(0, 1 << 32), leaves=st.integers(0, 60), versions=st.sampled_from(VERSIONS))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_generated_trees(tmp_path: Path, seed: int, leaves: int, versions: tuple[int, int]) -> None:
     _compare(random_tree(seed, leaves=leaves), versions, tmp_path)
 

@@ -165,7 +165,7 @@ NAME = st.text(alphabet="ab*", min_size=1, max_size=4)
 PATH = st.lists(NAME, min_size=1, max_size=5).map(lambda names: "/" + "/".join(names))
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(PATTERNS, st.lists(PATH, min_size=1, max_size=12), st.booleans())
 def test_agrees_with_the_slow_matcher(patterns: list[str], paths: list[str], is_directory: bool) -> None:
     matcher = compile_globs(patterns)
@@ -174,7 +174,7 @@ def test_agrees_with_the_slow_matcher(patterns: list[str], paths: list[str], is_
         assert matcher.matches(path.encode(), is_directory=is_directory) == expected, (patterns, path)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(PATTERNS, st.lists(PATH, min_size=1, max_size=12))
 def test_forgetting_changes_nothing(patterns: list[str], paths: list[str]) -> None:
     remembering, forgetful = compile_globs(patterns), compile_globs(patterns)
@@ -197,7 +197,7 @@ def machines(matcher: GlobSet) -> Iterator[_globmachine.Machine]:
             yield branch.machine
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(PATTERNS, PATH, PATH)
 def test_stopping_early_is_never_wrong(patterns: list[str], above: str, below: str) -> None:
     state: GlobState | None = compile_globs(patterns).start()

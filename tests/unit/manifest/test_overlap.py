@@ -33,7 +33,7 @@ def taken(globs: list[str], path: bytes, is_directory: bool) -> bool:
     return matches(globs, path, is_directory) or any(matches(globs, parent, True) for parent in above)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(LISTS, LISTS)
 def test_against_every_short_path(one: list[str], other: list[str]) -> None:
     """`covers` means that no path is a counterexample; no `overlaps`, that none is an example."""
@@ -47,7 +47,7 @@ def test_against_every_short_path(one: list[str], other: list[str]) -> None:
                 assert not (included and matches(other, path, is_directory)), path
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(LISTS, LISTS)
 def test_what_follows(one: list[str], other: list[str]) -> None:
     assert covers(one, by=one)

@@ -208,7 +208,7 @@ def test_every_identifier_is_one_of_spdx() -> None:
     assert set(gnu) <= known.keys()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text(max_size=60), st.sampled_from([" or ", " and ", ", and ", " with "]), st.text(max_size=20))
 def test_any_line_gives_an_expression_that_others_read(first: str, joint: str, second: str) -> None:
     line = " ".join(f"{first}{joint}{second}".split())
@@ -255,7 +255,7 @@ VERSIONS = st.builds(
 
 
 @pytest.mark.skipif(shutil.which("dpkg") is None, reason="dpkg is not here")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(VERSIONS, VERSIONS)
 def test_versions_compare_as_dpkg_compares_them(first: str, second: str) -> None:
     assert dpkg_compares(first, relation(first, second), second)

@@ -67,7 +67,7 @@ def zstandard_is_libzstd() -> bool:
 
 
 @given(seed=st.integers(0, 1 << 32), leaves=st.integers(0, 60))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_tree_and_layer_say_the_same(door: str, seed: int, leaves: int) -> None:
     """The image follows from the table of contents alone; the whole stream gives image and objects."""
     with TemporaryDirectory() as folder:

@@ -131,7 +131,7 @@ def test_a_file_twice_is_our_mistake() -> None:
         cyclonedx(SUBJECT, (), (shipped(b"/x"), shipped(b"/x")), timestamp=TIME)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.sets(st.binary(min_size=1, max_size=12), max_size=6))
 def test_any_names_make_a_valid_document(names: set[bytes]) -> None:
     document(tuple(shipped(b"/" + name) for name in names))

@@ -34,7 +34,7 @@ def test_what_the_model_takes_the_schema_takes(document: dict[str, Any]) -> None
     assert VALIDATOR.is_valid(document)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_what_the_schema_refuses_the_model_refuses(data: st.DataObject) -> None:
     document = deepcopy(EVERYTHING)

@@ -170,7 +170,7 @@ def test_what_is_refused_is_listed_too(tmp_path: Path) -> None:
     with Listener(handler(tmp_path), ("127.0.0.1", 0), report=lambda *each: told.append(each)) as listener:
         say(listener.address, POST + b"Content-Length: x\r\n\r\n")
         say(listener.address, b"GET /v2/ HTTP/1.1\r\n\r\n")
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while len(told) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
     assert told == [("POST", "/v2/a/blobs/uploads/", 400), ("GET", "/v2/", 200)]
@@ -202,7 +202,7 @@ def test_a_client_that_goes_away_can_come_back(address: str) -> None:
         place = next(line for line in lines if line.lower().startswith(b"location:")).split(b" ")[1].strip()
     with socket.create_connection((host, int(port))) as peer:
         peer.sendall(b"PATCH " + place + b" HTTP/1.1\r\nContent-Length: 100\r\n\r\nhello")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     digest = describe(b"hello!", "a/b").digest.encode()
     while True:
         (status,) = say(

@@ -111,7 +111,7 @@ def put(document: Any, way: tuple[str | int, ...], value: str) -> Any:
 
 
 @pytest.mark.parametrize("name", GOOD)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_changed_text(name: str, data: st.DataObject) -> None:
     """Bytes of the documents themselves: changed, cut out, put in, doubled."""
@@ -132,7 +132,7 @@ def test_changed_text(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_changed_structure(name: str, data: st.DataObject) -> None:
     """Members left out, emptied, made into something else, taken from another bundle."""
@@ -223,13 +223,13 @@ def test_statement_with_a_crowd_of_values() -> None:
     assert time.process_time() - before < 3
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200), st.sampled_from(Kind))
 def test_any_bytes(data: bytes, kind: Kind) -> None:
     assert proof(Found(kind=kind, where="x", payload=data, signature="AAAA", certificate=SIGNER.pem)) is None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_changed_trust_root(data: st.DataObject) -> None:
     """A damaged file is refused, or is one in which less is believed; never one in which our signature is another's."""

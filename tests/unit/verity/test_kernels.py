@@ -49,7 +49,7 @@ def test_sizes_round_every_limit(kernel: kernels.Kernel, block_size: int, salt: 
 
 
 @given(blocks=st.integers(0, 70), more=st.integers(0, 1023), start=st.integers(0, 130), salt=st.binary(max_size=32))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_number_of_blocks_at_any_address(
     kernel: kernels.Kernel, blocks: int, more: int, start: int, salt: bytes
 ) -> None:

@@ -33,7 +33,7 @@ def cases(draw: st.DrawFn) -> tuple[Params, int, int]:
 
 
 @given(case=cases(), threads=st.integers(1, 8))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_buffer_and_file(door: str, case: tuple[Params, int, int], threads: int) -> None:
     params, size, start = case
     data = content(size, start)
@@ -48,7 +48,7 @@ def test_buffer_and_file(door: str, case: tuple[Params, int, int], threads: int)
 
 
 @given(case=cases(), cuts=st.lists(st.floats(0, 1), max_size=12), with_empty=st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_pieces(door: str, case: tuple[Params, int, int], cuts: list[float], with_empty: bool) -> None:
     params, size, start = case
     data = content(size, start)
@@ -63,7 +63,7 @@ def test_any_pieces(door: str, case: tuple[Params, int, int], cuts: list[float],
 
 
 @given(params=PARAMS, size=st.integers(0, 9000), piece=st.integers(1, 130))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_tiny_pieces(door: str, params: Params, size: int, piece: int) -> None:
     hasher = verity.Hasher(params)
     for at in range(0, size, piece):
@@ -72,7 +72,7 @@ def test_tiny_pieces(door: str, params: Params, size: int, piece: int) -> None:
 
 
 @given(case=cases(), threads=st.integers(1, 8))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_tree_and_descriptor(door: str, case: tuple[Params, int, int], threads: int) -> None:
     params, size, start = case
     data = content(size, start)
@@ -88,7 +88,7 @@ def test_tree_and_descriptor(door: str, case: tuple[Params, int, int], threads: 
 
 
 @given(sizes=st.lists(st.integers(0, 20_000), max_size=60), params=PARAMS, threads=st.integers(1, 8))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_many_files(door: str, sizes: list[int], params: Params, threads: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, str(number)) for number in range(len(sizes))]

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from powernode.agent.identity import cmdline
@@ -57,7 +57,6 @@ words = st.text(st.sampled_from('powernde.istac_u=" \t-\nA0'), max_size=80)
 lines = st.lists(st.one_of(st.just("powernode.instance_uuid="), st.just("powernode.ca_pem"), words)).map("".join)
 
 
-@settings(deadline=None)
 @given(lines)
 def test_any_text_is_material_or_a_refusal(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
