@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from powernode.base import durable
 from powernode.cli.composefs import shared
-from powernode.composefs import _object_files
 from powernode.verity import digest_file
 from unit.cli._command import PROGRAM, Run
 from unit.composefs._pure_trees import tool
@@ -38,7 +38,7 @@ class TestCreate:
     ) -> None:
         synced: list[tuple[str, bool]] = []
         place = tmp_path / "image"
-        monkeypatch.setattr(_object_files, "sync_folder", lambda path: synced.append((path, place.exists())))
+        monkeypatch.setattr(durable, "sync_folder", lambda path: synced.append((path, place.exists())))
         run("composefs", "create", *([f"--digest-store={tmp_path / 'objects'}"] if with_store else []), tree, place)
         assert ((str(tmp_path), True) in synced) == with_store
 
