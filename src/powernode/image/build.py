@@ -13,9 +13,7 @@ Out of scope: a power cut (between the two renames of an exchange the old build 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,6 +24,7 @@ from powernode.base.errors import MachineError, OperatorError
 from powernode.debian.inputs import Inputs
 from powernode.image import manifest
 from powernode.image.plan import Plan, Report, Workspace
+from powernode.module.place import beside, put
 
 __all__ = ["Sources", "build", "perform"]
 
@@ -45,14 +44,10 @@ class Sources:
 def build(plan: Plan, sources: Sources, out: Path, *, report: Report) -> None:
     out = out.resolve()  # where a link leads, not in the link's place
     _refuse_others(out)
-    with _on_this_machine(sources.cache):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as text:
-            new, old = Path(text) / "new", Path(text) / "old"
-            perform(plan, sources, new, report=report)
-            with _alone_in(out.parent):
-                _refuse_others(out)
-                _exchange(out, new, old)
+    with _on_this_machine(sources.cache), beside(out) as work:
+        perform(plan, sources, work / "new", report=report)
+        _refuse_others(out)
+        put(work / "new", out)
 
 
 def perform(plan: Plan, sources: Sources, folder: Path, *, report: Report) -> None:
@@ -101,28 +96,6 @@ def _refuse_others(out: Path) -> None:
         expected=f"a folder with {manifest.SUMS}, an empty one, or none",
         hint="remove it, or give another --out",
     )
-
-
-def _exchange(out: Path, new: Path, old: Path) -> None:
-    try:
-        if out.exists():
-            out.rename(old)
-        new.rename(out)
-    except BaseException:
-        if old.exists() and not out.exists():
-            old.rename(out)
-        raise
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Two builds that end at once would see each other's half of an exchange."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

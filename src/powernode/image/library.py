@@ -17,7 +17,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from pathlib import Path
 
 from powernode.base.errors import MachineError, OperatorError
 from powernode.image.elf import TRIPLETS
+from powernode.module.place import beside
 
 __all__ = ["COMPILE_FLAGS", "LINK_FLAGS", "PATH", "Built", "build"]
 
@@ -56,9 +56,8 @@ def build(csrc: Path, arch: str, cache: Path) -> Built:
         total.update(f"{name}\0{len(content)}\0".encode() + content)
     place = cache / "native" / f"{total.hexdigest()}.so"
     if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".build-", dir=place.parent) as folder:
-            _link(compiler, csrc, sources, Path(folder)).rename(place)
+        with beside(place) as work:
+            _link(compiler, csrc, sources, work).rename(place)
     return Built(data=place.read_bytes(), compiler=version)
 
 

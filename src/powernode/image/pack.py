@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ import zstandard
 from powernode.archive import cpio
 from powernode.base.errors import DataError
 from powernode.image.initramfs import AGENT_SHARE, Component, Part
+from powernode.module.place import beside
 
 __all__ = ["Packed", "Size", "pack", "unpack"]
 
@@ -134,8 +134,7 @@ def _frame(entries: list[cpio.Entry], settings: dict[str, int], cache: Path) -> 
         return place.read_bytes()
     parameters = zstandard.ZstdCompressionParameters(**settings, write_checksum=True)
     frame = zstandard.ZstdCompressor(compression_params=parameters).compress(archive)
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".pack-", dir=cache) as folder:
-        (Path(folder) / "frame").write_bytes(frame)
-        (Path(folder) / "frame").rename(place)
+    with beside(place) as work:
+        (work / "frame").write_bytes(frame)
+        (work / "frame").rename(place)
     return frame

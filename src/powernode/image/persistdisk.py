@@ -21,7 +21,6 @@ import os
 import re
 import stat
 import subprocess
-import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from pathlib import Path
 from powernode.base.errors import InternalError, MachineError, OperatorError
 from powernode.composefs import image as images
 from powernode.module.directory import Module, Root
+from powernode.module.place import beside
 
 __all__ = ["HOME", "LABEL", "Content", "Link", "node_files", "tools", "write"]
 
@@ -78,8 +78,7 @@ def write(target: Path, files: Mapping[str, Content], *, room_bytes: int, epoch_
     directories = sorted({parent for path in files for parent in _parents(path)})
     identity = _digest(files)
     blocks = _blocks(sizes, len(directories), room_bytes)
-    with tempfile.TemporaryDirectory(prefix=".persist-", dir=target.parent) as text:
-        work = Path(text)
+    with beside(target) as work:
         image = work / "image"
         with open(image, "xb") as file:
             file.truncate(blocks * _BLOCK)

@@ -21,9 +21,7 @@ Out of scope: what the manifest may say (`manifest.model`), signing, pushing.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -36,7 +34,6 @@ from powernode.base.digest import Digest
 from powernode.base.errors import MachineError, OperatorError
 from powernode.debian.inputs import Inputs
 from powernode.debian.lock import Lock
-from powernode.linux import files
 from powernode.manifest.model import ModuleManifest
 from powernode.module import bootstrap, containerfile, feed, lock
 from powernode.module._tools import Report
@@ -46,6 +43,7 @@ from powernode.module.compose import compose
 from powernode.module.containerfile import Containerfile
 from powernode.module.directory import DEFAULT_PRIORITY
 from powernode.module.layer import LEVEL, Progress, write_layer
+from powernode.module.place import beside, put
 from powernode.module.publish import Built, Published, Saying, publish
 from powernode.module.source import read_source
 from powernode.module.stages import Compose, Pack, Plan, Stage, check_options, version_with
@@ -136,9 +134,8 @@ def build(request: Request, sources: Sources, out: Path, *, report: Report) -> O
     with _on_this_machine(sources.cache):
         pins = {arch: _lock(request, lock.Request.of(manifest), arch, sources, report) for arch in request.arches}
         plans = [plan(request, manifest, arch, pins[arch]) for arch in request.arches]
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as text:
-            new = Path(text) / "new"
+        with beside(out) as work:
+            new = work / "new"
             (new / LOGS).mkdir(parents=True)
             made = [
                 Made(plan=each, built=_perform(each, request, sources, pins[each.compose.arch], new, report))
@@ -163,7 +160,8 @@ def build(request: Request, sources: Sources, out: Path, *, report: Report) -> O
                 check(Layout(new / LAYOUT), published.manifests[each.built.arch])
             outcome = Outcome(name=manifest.name, version=version, out=out, made=tuple(made), published=published)
             (new / BUILD).write_text(json.dumps(outcome.as_dict(), indent=1, sort_keys=True) + "\n")
-            _exchange(out, new)
+            _refuse_others(out)
+            put(new, out)
     return outcome
 
 
@@ -285,28 +283,6 @@ def _refuse_others(out: Path) -> None:
         expected=f"a folder with {BUILD}, an empty one, or none",
         hint="remove it, or give another --out",
     )
-
-
-def _exchange(out: Path, new: Path) -> None:
-    """`new` in the place of `out` in one step; what was there is then where `new` was. One build at a time."""
-    descriptor = os.open(out.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        _refuse_others(out)
-        if not out.exists():
-            new.rename(out)
-            return
-        try:
-            files.exchange(str(new), str(out))
-        except OSError as error:
-            raise MachineError(
-                f"{_CODE}.exchange",
-                f"cannot replace {out}",
-                found=os.strerror(error.errno or 0),
-                hint="its filesystem cannot do it in one step: remove it, and build again",
-            ) from error
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -15,11 +15,9 @@ Out of scope: whom to believe (`verify`), which modules belong together.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -28,14 +26,14 @@ from typing import Self
 from powernode import verity
 from powernode.base import canonical
 from powernode.base.durable import write_durably
-from powernode.base.errors import DataError, MachineError, OperatorError, PowernodeError
+from powernode.base.errors import DataError, OperatorError, PowernodeError
 from powernode.composefs.store import ObjectStore
-from powernode.linux import files
 from powernode.manifest.model import ModuleManifest, from_document
 from powernode.module import directory as modules
 from powernode.module._pull_layer import Fetching, Progress
 from powernode.module.artifact import Described, read_config
 from powernode.module.expected import Expected
+from powernode.module.place import beside, put
 from powernode.module.refer import MAX_LAYER_BYTES, Belonging, Walk, blobs_of, cosign_tags
 from powernode.module.signing_stores import RegistryStore
 from powernode.oci.client import Registry
@@ -110,10 +108,9 @@ def pull(
             found=f"{described.layer.size}",
         )
     facts = _facts(described, from_document(described.manifest), effective_priority)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as work:
-        new = Path(work) / "new"
-        fetching = Fetching(registry, described, progress, spool=Path(work), jobs=jobs)
+    with beside(directory) as work:
+        new = work / "new"
+        fetching = Fetching(registry, described, progress, spool=work, jobs=jobs)
         shared = None if store is None else _store(store)
         modules.write(new, facts, lambda own: fetching.fill(shared or own, directory / modules.OBJECTS))
         if shared is not None:
@@ -121,7 +118,7 @@ def pull(
             (new / modules.OBJECTS).symlink_to(shared.path)
         origin = canonical.encode({"manifest": entry.digest, "root": root.digest, "from": str(registry.reference)})
         write_durably(str(new / ORIGIN), origin, mode=0o644)
-        _exchange(directory, new)
+        put(new, directory)
     return Pulled(
         module=modules.read(directory),
         manifest=entry.digest,
@@ -261,30 +258,3 @@ def _origin(directory: Path) -> str | None:
 
 def _store(path: Path) -> ObjectStore:
     return ObjectStore.create(path, digest_fd=lambda fd: verity.digest_fd(fd).value)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _exchange(directory: Path, new: Path) -> None:
-    """`new` in the place of `directory`, in one step; what was there is then where `new` was."""
-    with _opened(new.parent) as fd:
-        files.syncfs(fd)
-    if not directory.exists():
-        new.rename(directory)
-    else:
-        try:
-            files.exchange(str(new), str(directory))
-        except OSError as error:
-            hint = "its filesystem cannot do it in one step: move it away, and pull again"
-            raise MachineError(
-                f"{_CODE}.exchange", f"cannot replace {directory}", found=os.strerror(error.errno or 0), hint=hint
-            ) from error
-    with _opened(directory.parent) as fd:
-        os.fsync(fd)

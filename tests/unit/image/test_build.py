@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import multiprocessing
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ import pytest
 
 from powernode.base.errors import MachineError, PowernodeError
 from powernode.debian.lock import Lock
-from powernode.image.build import _exchange, build
+from powernode.image.build import build
 from powernode.image.manifest import MANIFEST, SUMS, check_sums
 from powernode.image.plan import Plan, Step, Workspace
 from powernode.image.steps.kernel import TakeKernel
@@ -213,40 +211,6 @@ def test_many_builds_of_one_output(archive: Archive, tmp_path: Path) -> None:
     assert [process.exitcode for process in running] == [0] * 4
     check_sums(out)
     assert [path.name for path in out.parent.iterdir()] == ["out"]
-
-
-def test_an_exchange_waits_for_the_other(archive: Archive, tmp_path: Path) -> None:
-    """The test is the other build, in the middle of its exchange."""
-    lock, out = lock_of(archive), tmp_path / "images/out"
-    make(archive, out, lock)
-    before = out.stat().st_ino
-    held = os.open(out.parent, os.O_RDONLY)
-    fcntl.flock(held, fcntl.LOCK_EX)
-    process = multiprocessing.get_context("fork").Process(target=_build_once, args=(archive, out, lock, held))
-    process.start()
-    while process.is_alive() and not list(out.parent.glob(f".out-*/new/{SUMS}")):
-        time.sleep(0.01)
-    process.join(0.2)
-    assert (process.is_alive(), out.stat().st_ino) == (True, before)
-    os.close(held)
-    process.join(60)
-    assert process.exitcode == 0
-    assert out.stat().st_ino != before
-    check_sums(out)
-
-
-def test_an_exchange_that_fails_in_the_middle_is_taken_back(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/file").touch()
-    with pytest.raises(FileNotFoundError):
-        _exchange(tmp_path / "out", tmp_path / "gone", tmp_path / "old")
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    assert (tmp_path / "out/file").exists()
-
-
-def _build_once(archive: Archive, out: Path, lock: Lock, inherited: int) -> None:
-    os.close(inherited)
-    make(archive, out, lock)
 
 
 def _build_often(archive: Archive, out: Path, lock: Lock) -> None:

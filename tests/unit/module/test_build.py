@@ -276,7 +276,7 @@ def test_a_filesystem_that_cannot_exchange(workshop: Workshop, monkeypatch: pyte
     monkeypatch.setattr("powernode.linux.files._RENAME_EXCHANGE", 1 << 20)
     with pytest.raises(MachineError) as refused:
         workshop.build(version="0.2.0")
-    assert refused.value.code == "module.build.exchange"
+    assert refused.value.code == "module.place.exchange"
     assert (workshop.out / "build.json").read_bytes() == before
 
 

@@ -201,7 +201,7 @@ def test_a_filesystem_that_cannot_replace(registry: Registry, tmp_path: Path, mo
     monkeypatch.setattr("powernode.linux.files._RENAME_EXCHANGE", 1 << 20)
     with pytest.raises(MachineError) as caught:
         pulled(registry, "v2", tmp_path / "redis")
-    assert caught.value.code == "module.pull.exchange"
+    assert caught.value.code == "module.place.exchange"
     assert modules.read(tmp_path / "redis") == first.module
     assert sorted(path.name for path in tmp_path.iterdir()) == ["redis", "registry"]
 
