@@ -87,7 +87,14 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: whoever cleans up after Ctrl-C cleans up after it."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
+    """The exit status; without words it is the process's own call, and SIGTERM ends that in order."""
+    if argv is None:
+        _heed_sigterm()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         status = _dispatch(words)
@@ -107,8 +114,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         _report(MachineError("cli.system", f"{where}{error.strerror or error}"), words)
         _forget_output()
         return MachineError.exit_status
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as interruption:
+        print("powernode: interrupted", file=sys.stderr)
+        return 143 if isinstance(interruption, Terminated) else 130
+
+
+def _heed_sigterm() -> None:
+    import signal
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)
 
 
 def _forget_output() -> None:
@@ -121,8 +139,9 @@ def _forget_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _shown(name: str | bytes) -> str:
-    return name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
+def _shown(name: object) -> str:
+    """What an OSError is about: whatever was given to the call."""
+    return name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name)
 
 
 def _dispatch(words: list[str]) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from powernode.base.errors import MachineError
 
-__all__ = ["ensure"]
+__all__ = ["ensure", "is_native"]
 
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _KERNEL = Path("/proc/sys/fs/binfmt_misc")
@@ -25,7 +25,7 @@ _PACKAGED = Path("/usr/lib/binfmt.d")
 def ensure(arch: str, *, kernel: Path = _KERNEL, packaged: Path = _PACKAGED, machine: str = platform.machine()) -> None:
     """Return when programs of `arch` can be run."""
     wanted = _MACHINES[arch]
-    if wanted == machine or _is_registered(kernel / f"qemu-{wanted}"):
+    if is_native(arch, machine=machine) or _is_registered(kernel / f"qemu-{wanted}"):
         return
     rule = packaged / f"qemu-{wanted}.conf"
     if not rule.is_file():
@@ -46,6 +46,11 @@ def ensure(arch: str, *, kernel: Path = _KERNEL, packaged: Path = _PACKAGED, mac
             f"the interpreter for {arch} is installed, but not registered",
             hint="as root: systemctl restart systemd-binfmt",
         ) from error
+
+
+def is_native(arch: str, *, machine: str = platform.machine()) -> bool:
+    """Whether this machine runs programs of `arch` by itself."""
+    return _MACHINES[arch] == machine
 
 
 def _is_registered(entry: Path) -> bool:

@@ -3,7 +3,7 @@
 
 Invariants: the name never leads to something unfinished; of any number of processes that want the same thing one makes
 it and the others get it; the lock is on the partial file or folder itself, so a process that dies leaves it free, and
-nothing behind but the part, which the next one finds.
+nothing behind but the part, which the next one finds. What is emptied is never removed through a mount.
 
 Out of scope: what is in a part that somebody left (its maker decides); removing what nobody needs any more.
 
@@ -16,10 +16,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from powernode.base.errors import MachineError
 
 __all__ = ["FILE", "FOLDER", "claim", "empty"]
 
@@ -56,12 +60,33 @@ def claim(place: Path, kind: int) -> Iterator[Path | None]:
 
 
 def empty(folder: Path) -> None:
-    """Remove what a process that died has left in its part."""
+    """Remove what a process that died has left in its part; nothing of it where something is still mounted below."""
+    if mounted := list(_mounts(folder)):
+        raise MachineError(
+            "debian.claim.mounted",
+            f"what an earlier run left in {folder} cannot be removed: something is mounted there",
+            expected="no other file system below it",
+            found=", ".join(mounted),
+            hint=f"when nothing works there any more, as root: umount --recursive {shlex.join(mounted)}",
+        )
     for each in folder.iterdir():
         if each.is_dir() and not each.is_symlink():
             shutil.rmtree(each)
         else:
             each.unlink()
+
+
+def _mounts(folder: Path) -> Iterator[str]:
+    """Where other file systems begin below it."""
+    device = folder.stat().st_dev
+    for path, directories, _ in os.walk(folder):
+        for name in directories.copy():
+            inner = os.path.join(path, name)
+            found = os.lstat(inner)
+            # Of a file it says nothing: overlayfs gives those the number of what is below.
+            if stat.S_ISDIR(found.st_mode) and found.st_dev != device:
+                directories.remove(name)
+                yield inner
 
 
 def _still(fd: int, path: Path) -> bool:

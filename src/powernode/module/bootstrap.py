@@ -5,6 +5,8 @@ Invariants: exactly the packages given are installed; the same packages give the
 builds and wherever; no time in it is later than the youngest package's own. An archive is made once and kept in the
 cache under the digest of what it is made of, complete or not at all, however many builds want it at the same time.
 Nobody has to be root. mmdebstrap's own words are in `log` beside the archive; a failed try leaves `DIGEST.log`.
+Nothing that it mounts is seen outside, or left there however a build ends: mmdebstrap does that where it runs without
+root, and `_tools` for root.
 
 Another architecture than the machine's runs its packages' scripts through qemu-user, which `binfmt.ensure` checks.
 
@@ -81,9 +83,14 @@ class Root:
 def make(bootstrap: Bootstrap, deb: Callable[[str], Path], cache: Path, *, report: Report) -> Root:
     """The root, from the cache if it is there; `deb` gives the checked file of a package."""
     place = (cache / "roots" / bootstrap.digest).absolute()
-    if not place.is_dir():
+    if place.is_dir():
+        report(f"the root of {len(bootstrap.packages)} packages for {bootstrap.arch} is in the cache")
+    else:
+        report(bootstrap.describe())
         binfmt.ensure(bootstrap.arch)
         tool = _tool()
+        if not binfmt.is_native(bootstrap.arch):
+            report(f"{bootstrap.arch} is emulated here: that takes minutes, some of them without a word")
         with claim(place, FOLDER) as part:
             if part is not None:
                 empty(part)  # a process that died may have left something
@@ -129,7 +136,7 @@ def _fill(
         "TMPDIR": str(work),
         "SOURCE_DATE_EPOCH": str(latest_s),
     }
-    said = _tools.run(command, log, report=report, heading=_heading, environment=environment)
+    said = _tools.run(command, log, report=report, heading=_heading, environment=environment, apart=True)
     if said is not None:
         log.replace(failed_log)
         empty(part)

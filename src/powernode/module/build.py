@@ -46,7 +46,7 @@ from powernode.module.layer import LEVEL, Progress, write_layer
 from powernode.module.place import beside, put
 from powernode.module.publish import Built, Published, Saying, publish
 from powernode.module.source import read_source
-from powernode.module.stages import Compose, Pack, Plan, Stage, check_options, version_with
+from powernode.module.stages import Compose, Pack, Plan, Publish, Stage, check_options, version_with
 from powernode.module.subject import tag_of
 from powernode.oci.layout import Layout
 
@@ -189,7 +189,8 @@ def plan(request: Request, manifest: ModuleManifest, arch: str, pinned: Lock | N
         added = lock.added(pinned, request.options)
         root = Bootstrap(arch=arch, packages=lock.packages(pinned, request.options))
     second = Compose.of(request.folder, manifest, version=version, arch=arch, added=added, options=request.options)
-    return Plan(root=root, compose=second, pack=Pack(level=request.level))
+    last = Publish(advisories=request.advisories is not None)
+    return Plan(root=root, compose=second, pack=Pack(level=request.level), publish=last)
 
 
 def _perform(plan: Plan, request: Request, sources: Sources, pinned: Lock | None, new: Path, report: Report) -> Built:
@@ -204,7 +205,7 @@ def _perform(plan: Plan, request: Request, sources: Sources, pinned: Lock | None
         root = _root(plan, request, sources, pinned, Path(work), new / LOGS / f"{stage.arch}.log", told)
         told(stage.describe())
         composed = compose(stage, root, new / stage.arch, effective_priority=DEFAULT_PRIORITY, jobs=request.jobs)
-    for line in composed.report.describe().splitlines():
+    for line in composed.report.describe(_asked(stage)).splitlines():
         told(line)
     told(plan.pack.describe())
     progress = _packing(composed.report.size_bytes, told)
@@ -223,6 +224,12 @@ def _perform(plan: Plan, request: Request, sources: Sources, pinned: Lock | None
     )
 
 
+def _asked(stage: Compose) -> frozenset[str]:
+    """The packages that somebody named, and so means to ship."""
+    asked = lock.Request.of(stage.manifest)
+    return frozenset(asked.packages).union(*(asked.options[option] for option in stage.options))
+
+
 def _root(
     plan: Plan, request: Request, sources: Sources, pinned: Lock | None, work: Path, log: Path, report: Report
 ) -> Root | None:
@@ -230,8 +237,8 @@ def _root(
     stage = plan.root
     if stage is None:
         return None
-    report(stage.describe())
     if isinstance(stage, Containerfile):
+        report(stage.describe())
         kept = sources.cache / "roots" / f"{plan.digest}.log"
         kept.parent.mkdir(parents=True, exist_ok=True)
         root = containerfile.make(stage, request.folder, work, kept, report=report)

@@ -13,7 +13,7 @@ it stands for is then written out: short globs that include exactly what ships (
 Out of scope: making the tree (`tree`, `bootstrap`), which packages are the base's (`lock`), the contents of files.
 
     carved = carve(tree, Wanted(file_spec=("/etc/redis/**",), mask=(), waivers=()), Owners(added={…}, base=…, rootfs=…))
-    carved.tree, carved.report.describe()
+    carved.tree, carved.report.describe({"redis-server"})
 """
 
 from __future__ import annotations
@@ -70,11 +70,19 @@ class CarveReport:
     idle_globs: tuple[str, ...]
     idle_masks: tuple[str, ...]
 
-    def describe(self) -> str:
-        """For people: what ships, then a line for each thing worth a look."""
+    def describe(self, asked: AbstractSet[str]) -> str:
+        """For people: what ships, then a line for each thing worth a look, such as a package that was `asked` for and
+        does not ship whole; those that only came with it are counted."""
         lines = [f"{self.files:,} files in {self.entries:,} entries ship, {self.size_bytes / 1e6:,.1f} MB"]
+        others = [paths for package, paths in self.unshipped.items() if package not in asked]
         for package, paths in self.unshipped.items():
-            lines.append(f"{len(paths)} paths of {package} do not ship: {_few(paths)}")
+            if package in asked:
+                lines.append(f"{_count(len(paths), 'path')} of {package} do not ship: {_few(paths)}")
+        if others:
+            paths_count = _count(sum(map(len, others)), "path")
+            lines.append(
+                f"{paths_count} of {_count(len(others), 'package')} that package_spec does not name do not ship"
+            )
         if self.rootfs_unshipped:
             lines.append(f"file_spec does not include all of rootfs/: {_few(self.rootfs_unshipped)}")
         lines += [f"file_spec {glob} matches nothing" for glob in self.idle_globs]
@@ -262,6 +270,10 @@ def _literal(path: bytes) -> str:
 
 def _texts(paths: Iterable[bytes]) -> list[str]:
     return [path.decode("utf-8", "backslashreplace") for path in paths]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _few(paths: Sequence[bytes]) -> str:

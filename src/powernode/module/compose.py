@@ -8,7 +8,7 @@ packages every time is 0.
 Out of scope: installing (`bootstrap`), the artifact (`build`).
 
     composed = compose(stage, root, Path("build/amd64"), effective_priority=500_000)
-    composed.module.digest, composed.report.describe()
+    composed.module.digest, composed.report
 """
 
 from __future__ import annotations

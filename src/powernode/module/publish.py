@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The last stage of a build: the OCI layout of a version, and what is said about each of its manifests.
 
-SBOM, VEX and provenance name the manifest they are about by its digest, so they are made when the manifests are there,
-and attached to them.
+SBOM and provenance name the manifest they are about by its digest, so they are made when the manifests are there, and
+attached to them; so is VEX, where advisories were given and name a package of it.
 
 Invariants: the same builds give the same bytes. Advisories come from a folder; nothing is fetched.
 

@@ -5,7 +5,7 @@
                  makes (`containerfile.Containerfile`); nothing for a module that asks for no packages
     2. compose   `build.remove` and `build.keep`, `rootfs/` on top, carved by the globs, as a module directory
     3. pack      the layer
-    4. publish   the OCI layout with SBOM, VEX and provenance, for all architectures together
+    4. publish   the OCI layout with SBOM, provenance and perhaps VEX, for all architectures together
 
 Invariants: whatever can change a byte of the result is in the plan, by version or digest; making a plan downloads
 nothing and builds nothing; the same folder, lock and options give the same plan on all machines.
@@ -117,10 +117,14 @@ class Pack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publish:
-    """Stage 4, for all architectures together. What is said about the manifests is no part of them or of the plan."""
+    """Stage 4, for all architectures together. What is said about the manifests is no part of them or of the plan, nor
+    is whether there are `advisories` to make VEX from."""
+
+    advisories: bool = False
 
     def describe(self) -> str:
-        return "write the OCI layout, with SBOM, VEX and provenance"
+        vex = ", and VEX where the advisories name a package" if self.advisories else ""
+        return f"write the OCI layout, with SBOM and provenance{vex}"
 
     def as_dict(self) -> dict[str, Json]:
         return {}

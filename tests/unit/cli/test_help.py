@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from powernode import cli
 from powernode.cli import GROUPS
 from powernode.cli.options import Command
 from unit.cli._command import PROGRAM, Run
@@ -166,6 +167,16 @@ class TestOutput:
             )
         assert result.returncode == 4
         assert result.stderr.splitlines() == ["powernode: No space left on device", "  code: cli.system"]
+
+
+@pytest.mark.parametrize("name", ["there", b"there", Path("there")], ids=["str", "bytes", "path"])
+def test_whatever_a_failure_names_is_said(name: object, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    def fail(_: list[str]) -> int:
+        raise FileNotFoundError(2, "No such file or directory", name)
+
+    monkeypatch.setattr(cli, "_dispatch", fail)
+    answer = run("verity", "kernels")
+    assert (answer.status, answer.err.splitlines()[0]) == (4, "powernode: there: No such file or directory")
 
 
 def test_names_come_out_as_they_went_in(tmp_path: Path) -> None:

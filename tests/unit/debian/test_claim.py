@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from powernode.base.errors import MachineError
 from powernode.debian.claim import FILE, FOLDER, claim, empty
 
 
@@ -63,3 +66,24 @@ def test_emptying_follows_no_link(tmp_path: Path) -> None:
     empty(tmp_path / "part")
     assert list((tmp_path / "part").iterdir()) == []
     assert (tmp_path / "kept/inner").is_dir()
+
+
+def test_nothing_is_removed_through_a_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mount that a process of root's left: here its device number says so."""
+    for name in ("work/a root/proc", "work/a root/proc/1", "work/a root/etc"):
+        (tmp_path / "part" / name).mkdir(parents=True)
+    (tmp_path / "part/work/file").touch()
+    mounted = tmp_path / "part/work/a root/proc"
+    real = os.lstat
+
+    def lstat(path: str) -> os.stat_result:
+        found = real(path)
+        return os.stat_result((*found[:2], found.st_dev + 1, *found[3:10])) if Path(path) == mounted else found
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    monkeypatch.setattr(shutil, "rmtree", lambda path: pytest.fail(f"removed {path}"))
+    with pytest.raises(MachineError) as caught:
+        empty(tmp_path / "part")
+    assert (caught.value.code, caught.value.found) == ("debian.claim.mounted", str(mounted))
+    assert f"umount --recursive '{mounted}'" in str(caught.value.hint)
+    assert (tmp_path / "part/work/file").exists()

@@ -67,6 +67,21 @@ def test_made_once(debs: Debs, tool: Path, tmp_path: Path) -> None:
     assert make(debs, tmp_path / "cache") == first
 
 
+def test_it_is_told_what_is_done(debs: Debs, tool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("powernode.debian.binfmt.ensure", lambda arch: None)
+    other = ({"amd64", "arm64"} - {debs.arch}).pop()
+    for arch in (debs.arch, debs.arch, other):
+        said.clear()
+        wanted = Bootstrap(arch=arch, packages=debs.packages)
+        bootstrap.make(wanted, debs.deb, tmp_path / "cache", report=said.append)
+        if calls(tool) == 1:
+            cached = said.copy()
+    assert cached == [f"the root of 2 packages for {debs.arch} is in the cache"]
+    assert said[0].startswith(f"install 2 packages for {other} ")
+    assert f"{other} is emulated here: that takes minutes, some of them without a word" in said
+
+
 def test_other_packages_are_another_root(debs: Debs, tool: Path, tmp_path: Path) -> None:
     first = make(debs, tmp_path / "cache")
     other = make(debs, tmp_path / "cache", packages=debs.packages[:1])
@@ -117,6 +132,7 @@ def test_what_a_crash_left_is_no_root(debs: Debs, tool: Path, tmp_path: Path) ->
 
 
 def test_interrupted_in_the_middle(debs: Debs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("powernode.module._tools._GRACE_S", 0.2)
     on_path(tmp_path, monkeypatch, "time.sleep(60)")
     started: list[str] = []
 

@@ -27,7 +27,7 @@ from powernode.module import build as builds
 from powernode.module import directory as modules
 from powernode.module.build import Outcome, Request, Sources, build
 from powernode.module.layer import write_layer
-from powernode.module.stages import Compose, Pack, Plan, version_with
+from powernode.module.stages import Compose, Pack, Plan, Publish, version_with
 from powernode.oci.documents import Manifest
 from powernode.oci.layout import Layout
 from unit.module._fake_root import ARCH, BUILT_S, Debs, calls, fake_mmdebstrap
@@ -358,7 +358,7 @@ def test_the_log_of_a_failed_containerfile_stays(
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools/podman").write_text("#!/bin/sh\necho STEP 1/1: FROM scratch\necho no such image >&2\nexit 1\n")
     (tmp_path / "tools/podman").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path / "tools"))
+    monkeypatch.setenv("PATH", f"{tmp_path}/tools:{os.defpath}")
     with pytest.raises(MachineError) as caught:
         workshop.build(containerfile=True)
     assert caught.value.code == "module.containerfile.failed"
@@ -434,5 +434,11 @@ def test_a_plan_says_all_that_counts_and_nothing_else(tmp_path: Path) -> None:
         f"  1. install 2 packages for {ARCH} (0 MB of .deb) with mmdebstrap",
         "  2. lay rootfs on top, and take what the packages add and rootfs/",
         "  3. pack the files as zstd:chunked, level 3",
-        "  4. write the OCI layout, with SBOM, VEX and provenance",
+        "  4. write the OCI layout, with SBOM and provenance",
     ]
+
+
+def test_vex_is_promised_only_where_there_are_advisories() -> None:
+    assert "VEX" not in Publish().describe()
+    assert "VEX" in Publish(advisories=True).describe()
+    assert Publish(advisories=True).as_dict() == Publish().as_dict()

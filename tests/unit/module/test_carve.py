@@ -134,7 +134,7 @@ def test_globs_without_effect_are_told() -> None:
     report = carve(ETC, wanted, owners({"redis": REDIS}, BASE)).report
     assert report.idle_globs == ("/opt/**", "/etc/redis/none", "/var/lib/redis/**")
     assert report.idle_masks == ("/usr/**", "/etc/redis/none")
-    text = report.describe()
+    text = report.describe(set())
     assert "file_spec /opt/** matches nothing" in text
     assert "mask /usr/** takes nothing away" in text
 
@@ -143,7 +143,7 @@ def test_a_rootfs_that_file_spec_forgets_is_told() -> None:
     rootfs = with_parents(b"/etc/redis/redis.conf", b"/usr/bin/redis")
     report = carve(ETC, Wanted(file_spec=("/etc/redis/**",)), owners(rootfs=rootfs)).report
     assert report.rootfs_unshipped == (b"/usr/bin/redis",)
-    assert "file_spec does not include all of rootfs/: /usr/bin/redis" in report.describe()
+    assert "file_spec does not include all of rootfs/: /usr/bin/redis" in report.describe(set())
 
 
 def test_what_was_removed_from_the_root_is_not_missed() -> None:
@@ -213,7 +213,7 @@ def test_long_lists_are_cut_for_people_only() -> None:
     names = {f"/usr/{number}".encode() for number in range(9)}
     built = tree("/etc/x", *(name.decode() for name in names))
     report = carve(built, Wanted(file_spec=("/etc/**",)), owners({"p": names})).report
-    assert "9 paths of p do not ship: /usr/0, /usr/1, /usr/2, /usr/3, /usr/4, …" in report.describe()
+    assert "9 paths of p do not ship: /usr/0, /usr/1, /usr/2, /usr/3, /usr/4, …" in report.describe({"p"})
     unshipped = report.as_dict()["unshipped"]
     assert isinstance(unshipped, dict)
     assert len(unshipped["p"]) == 9
@@ -243,3 +243,14 @@ def test_what_is_written_out_includes_exactly_what_ships(leaves: set[str], own: 
     for path, node in walk(carved.tree):
         if path != b"/":
             assert globs.matches(path, is_directory=isinstance(node, Directory)) == (path in mine - theirs)
+
+
+def test_packages_that_nobody_asked_for_are_counted() -> None:
+    added = {"redis": {b"/usr/r"}, "libc": {b"/usr/a", b"/usr/b"}, "libm": {b"/usr/c"}}
+    built = tree("/etc/x", "/usr/r", "/usr/a", "/usr/b", "/usr/c")
+    report = carve(built, Wanted(file_spec=("/etc/**",)), owners(added)).report
+    assert report.describe({"redis", "other"}).splitlines()[1:] == [
+        "1 path of redis do not ship: /usr/r",
+        "3 paths of 2 packages that package_spec does not name do not ship",
+    ]
+    assert sorted(report.unshipped) == ["libc", "libm", "redis"]
