@@ -50,7 +50,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "module": (
-        "modules: signed slices of a root file system",
+        "signed slices of a root file system",
         {
             "new": "make a module's folder, ready to build",
             "validate": "say everything that is wrong before the build",
@@ -87,6 +87,14 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
+_MORE = """\
+powernode GROUP VERB --help explains one verb.
+powernode --version says which library is in use.
+
+exit status: 0 done; 2 it was asked for wrongly; 3 bytes from elsewhere are refused (damaged, not signed, too
+many); 4 this machine cannot (no space, no network, no tool); 70 a defect of ours; 130 and 143 interrupted."""
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM: whoever cleans up after Ctrl-C cleans up after it."""
 
@@ -96,6 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         _heed_sigterm()
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     try:
         status = _dispatch(words)
         if sys.stdout is not None:
@@ -145,7 +155,7 @@ def _shown(name: object) -> str:
 
 
 def _dispatch(words: list[str]) -> int:
-    if not words or words[0] in ("-h", "--help", "help"):
+    if not words or words[0] in ("-h", "--help"):
         print(_overview())
         return 0 if words else 2
     if words[0] == "--version":
@@ -189,8 +199,7 @@ def _overview() -> str:
     lines = ["usage: powernode GROUP VERB [options]", ""]
     for group, (summary, verbs) in GROUPS.items():
         lines += [f"{group}: {summary}", *(f"  {group} {verb:16} {text}" for verb, text in verbs.items()), ""]
-    lines += ["powernode GROUP VERB --help explains one verb.", "powernode --version says which library is in use."]
-    return "\n".join(lines)
+    return "\n".join([*lines, _MORE])
 
 
 def _group_help(group: str) -> str:

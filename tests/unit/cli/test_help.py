@@ -169,6 +169,22 @@ class TestOutput:
         assert result.stderr.splitlines() == ["powernode: No space left on device", "  code: cli.system"]
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["help"], "exit status: 0 done"),
+        (["--help"], "exit status: 0 done"),
+        (["help", "module"], "usage: powernode module VERB"),
+        (["help", "module", "new"], "usage: powernode module new"),
+        (["module", "help"], "usage: powernode module VERB"),
+    ],
+)
+def test_asking_for_help(words: list[str], said: str, run: Run) -> None:
+    answer = run(*words)
+    assert (answer.status, answer.err) == (0, "")
+    assert said in answer.out.decode()
+
+
 @pytest.mark.parametrize("name", ["there", b"there", Path("there")], ids=["str", "bytes", "path"])
 def test_whatever_a_failure_names_is_said(name: object, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     def fail(_: list[str]) -> int:
