@@ -26,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from powernode.oci.reference import Reference
 
-__all__ = ["Expected"]
+__all__ = ["Expected", "is_version_tag", "promises_another"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +57,14 @@ class Expected:
                 found=name[:150] or "none",
                 hint="the last part of a repository is its module's name; if it is not, say --module=NAME",
             )
-        if self.tag is not None and _promises_another(self.tag, version):
+        if self.tag is not None and promises_another(self.tag, version):
             raise DataError(
                 f"{code}.other-version",
                 "the tag names another version than the module has",
                 expected=self.tag,
                 found=version[:150] or "none",
-                hint="somebody moved the tag; to use what is there all the same, name its digest",
+                hint="the tag was mistyped when it was pushed, or somebody moved it: "
+                "to use what is there all the same, name its digest",
             )
 
     def check_document(self, document: Manifest | Index, *, code: str) -> None:
@@ -71,7 +72,7 @@ class Expected:
         if document.artifact_type == ARTIFACT_TYPE:
             said = document.annotations
             self.check(said.get(TITLE, ""), said.get(VERSION, ""), code=code)
-        elif self.name is not None or (self.tag is not None and _is_version(self.tag)):
+        elif self.name is not None or (self.tag is not None and is_version_tag(self.tag)):
             raise DataError(
                 f"{code}.no-module",
                 "this is no module",
@@ -81,7 +82,7 @@ class Expected:
             )
 
 
-def _is_version(tag: str) -> bool:
+def is_version_tag(tag: str) -> bool:
     try:
         Version.parse(tag.removeprefix("v").replace("_", "+", 1))
     except DataError:
@@ -89,8 +90,9 @@ def _is_version(tag: str) -> bool:
     return True
 
 
-def _promises_another(tag: str, version: str) -> bool:
-    if not _is_version(tag):
+def promises_another(tag: str, version: str) -> bool:
+    """Whether the tag stands for another version than this."""
+    if not is_version_tag(tag):
         return False
     said = tag.removeprefix("v")
     # `module build` writes _ for the + before a build's name, which no tag can have.

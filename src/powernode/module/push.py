@@ -9,25 +9,33 @@ Out of scope: signing (`sign`), which artifact of a layout is meant (`choose`).
 
     pushed = push(layout, choose(layout, "v1.0.0"), registry, tags=["v1.0.0"], jobs=4)
     pushed.digest, pushed.sent_blobs, pushed.skipped_blobs
+    doubts(pushed, reference)       # ("the tag v0.9.0 is not that of version 1.0.0, …",)
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from threading import Lock
 
-from powernode.base.errors import OperatorError
+from powernode.base.errors import OperatorError, PowernodeError
+from powernode.module.artifact import ARTIFACT_TYPE, TITLE, VERSION
+from powernode.module.expected import is_version_tag, promises_another
 from powernode.module.refer import Belonging, Walk, blobs_of, cosign_tags
-from powernode.module.signing_stores import LayoutStore
+from powernode.module.signatures import Source, gather
+from powernode.module.signing_stores import LayoutStore, RegistryStore
 from powernode.oci.client import FileSource, Registry
 from powernode.oci.digests import check_content, hasher_for
-from powernode.oci.documents import INDEX_TYPES, MANIFEST_TYPES, REF_NAME, Descriptor
+from powernode.oci.documents import INDEX_TYPES, MANIFEST_TYPES, REF_NAME, Descriptor, Index, Manifest, parse_document
 from powernode.oci.layout import Layout
 
-__all__ = ["Progress", "Pushed", "choose", "push"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from powernode.oci.reference import Reference
+
+__all__ = ["Progress", "Pushed", "choose", "doubts", "push"]
 
 _PIECE = 1 << 20
 
@@ -37,10 +45,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pushed:
-    """`digest` is what the tags name; `sent_bytes` are those of blobs, with what had to be sent again."""
+    """`digest` is what the tags name; `sent_bytes` are those of blobs, with what had to be sent again. `moved` are the
+    tags that named something else until now, with its digest; `is_signed` says that there is a signature, by anybody.
+    """
 
     digest: str
+    document: Manifest | Index
     tags: tuple[str, ...]
+    moved: Mapping[str, str]
+    is_signed: bool
     sent_blobs: int
     sent_bytes: int
     mounted_blobs: int
@@ -92,7 +105,10 @@ def push(
         manifests.name(tag, data, root)
     return Pushed(
         digest=root.digest,
+        document=parse_document(data),
         tags=tuple(tags),
+        moved={tag: manifests.moved[tag] for tag in tags if tag in manifests.moved},
+        is_signed=_is_signed(source, root.digest) or _is_signed(RegistryStore(registry), root.digest),
         sent_blobs=sending.sent,
         sent_bytes=sending.sent_bytes,
         mounted_blobs=sending.mounted,
@@ -101,6 +117,35 @@ def push(
         skipped_manifests=manifests.skipped,
         referrers=sum(one.subject is not None for one in found),
     )
+
+
+def doubts(pushed: Pushed, reference: Reference) -> tuple[str, ...]:
+    """Why those who ask for the module by this reference will be refused, or surprised; each in one line."""
+    if pushed.document.artifact_type != ARTIFACT_TYPE:
+        return ()
+    found = []
+    name, version = (pushed.document.annotations.get(key, "") for key in (TITLE, VERSION))
+    if not pushed.is_signed:
+        sign = f"powernode module sign --key=FILE {reference.pinned(pushed.digest)}"
+        found.append(f"nobody has signed it, so nobody can verify or pull it: `{sign}`")
+    above, slash, last = reference.repository.rpartition("/")
+    if last != name:
+        right = f"{reference.registry}/{above}{slash}{name}"
+        found.append(f"the module is {name}, the repository {last}: push it to {right}, or pull with --module={name}")
+    own_tag = f"v{version}".replace("+", "_")
+    for tag in pushed.tags:
+        if promises_another(tag, version):
+            found.append(f"the tag {tag} is not that of version {version}, and pull refuses it: push it as {own_tag}")
+        if tag in pushed.moved and is_version_tag(tag):
+            found.append(f"the tag {tag} named {pushed.moved[tag]} until now: give what has changed a new version")
+    return tuple(found)
+
+
+def _is_signed(source: Source, digest: str) -> bool:
+    try:
+        return bool(gather(source, digest).found)
+    except PowernodeError:
+        return True  # too many to look at, or nobody answers any more
 
 
 def _is_ours(name: str) -> bool:
@@ -233,6 +278,7 @@ class _Manifests:
 
     def __init__(self, registry: Registry) -> None:
         self.sent = self.skipped = 0
+        self.moved: dict[str, str] = {}
         self._registry = registry
         self._listed: dict[str, frozenset[str]] = {}
 
@@ -263,5 +309,7 @@ class _Manifests:
         if there is not None and there.descriptor.digest == descriptor.digest:
             self.skipped += 1
         else:
+            if there is not None:
+                self.moved[tag] = there.descriptor.digest
             self._registry.push_manifest(data, descriptor.media_type, tag=tag)
             self.sent += 1

@@ -126,7 +126,11 @@ class HttpTransport:
             peer = socket.create_connection((via.host, via.port), timeout=self._timing.connect_s)
         except (OSError, UnicodeError) as error:
             found = getattr(error, "strerror", None) or str(error)
-            raise MachineError("net.unreachable", f"{via.authority} cannot be reached", found=found) from error
+            refused = isinstance(error, ConnectionRefusedError)
+            hint = "nothing listens there: start it, or look at the port" if refused else "look at name and network"
+            raise MachineError(
+                "net.unreachable", f"{via.authority} cannot be reached", found=found, hint=hint
+            ) from error
         try:
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if url.scheme == "https":

@@ -105,8 +105,11 @@ class BlobFolder:
             sync_folder(folder)
 
     def remove(self, digest: str) -> None:
+        """For good, whatever happens to the machine then."""
+        folder = f"{self.path}/{digest.partition(':')[0]}"
         with on_this_machine("remove a blob from", self.path), suppress(FileNotFoundError):
-            os.unlink(f"{self.path}/{digest.replace(':', '/')}")
+            os.unlink(f"{folder}/{hex_of(digest)}")
+            sync_folder(folder)
 
     @contextmanager
     def _opened(self, digest: str) -> Iterator[int]:

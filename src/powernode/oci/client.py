@@ -23,7 +23,7 @@ from powernode.oci import protocol
 from powernode.oci.digests import digest_of
 from powernode.oci.documents import Descriptor
 from powernode.oci.download import Download, check_range, range_header
-from powernode.oci.exchange import MAX_ERROR_BYTES, Ask, Pause, Reply, Session, exchange, refusal
+from powernode.oci.exchange import MAX_ERROR_BYTES, Ask, Pause, Reply, Session, exchange, pause_before, refusal
 from powernode.oci.protocol import Fetched
 from powernode.oci.upload import CHUNK_BYTES, mount, upload
 
@@ -105,10 +105,13 @@ class Registry:
         plain_http: bool | None = None,
         rules: Rules = RULES,
         chunk_bytes: int = CHUNK_BYTES,
+        on_pause: Callable[[Pause], None] = lambda _: None,
     ) -> None:
+        """`on_pause` is told of each pause before it: a registry may ask for minutes."""
         self.reference = reference
         self.transport = transport
         self._sleep = sleep
+        self._on_pause = on_pause
         self._rules = rules
         self._chunk_bytes = chunk_bytes
         self._session = Session(
@@ -179,7 +182,7 @@ class Registry:
                 pause = download.pause_after(self._rules, error.code, self._session.chance())
                 if pause is None:
                     raise
-                self._sleep(pause)
+                self._wait(pause_before(self._rules, download.tried, pause, error))
         download.finish()
 
     def read_range(self, descriptor: Descriptor, start: int, length: int) -> bytes:
@@ -201,7 +204,7 @@ class Registry:
                 pause = pause_after_error(self._rules, tried=tried, code=error.code, chance=self._session.chance())
                 if pause is None:
                     raise
-                self._sleep(pause)
+                self._wait(pause_before(self._rules, tried, pause, error))
         raise AssertionError("the last try returns or raises")
 
     def push_blob(self, descriptor: Descriptor, content: bytes | Source) -> None:
@@ -240,10 +243,14 @@ class Registry:
         return _Opened(self, ask, self._session.pull)
 
     def _run(self, steps: Steps[_T]) -> _T:
-        return _drive(steps, self.transport, self._sleep)[0]
+        return _drive(steps, self.transport, self._wait)[0]
+
+    def _wait(self, pause: Pause) -> None:
+        self._on_pause(pause)
+        self._sleep(pause.seconds)
 
     def _stream(self, ask: Ask, scope: Scope) -> tuple[Reply, Response]:
-        reply, response = _drive(exchange(self._session, ask, scope), self.transport, self._sleep)
+        reply, response = _drive(exchange(self._session, ask, scope), self.transport, self._wait)
         if response is not None:
             return reply, response
         if reply.status == 404:
@@ -269,14 +276,14 @@ class _Opened:
         self._response.close()
 
 
-def _drive(steps: Steps[_T], transport: Transport, sleep: Callable[[float], None]) -> tuple[_T, Response | None]:
+def _drive(steps: Steps[_T], transport: Transport, wait: Callable[[Pause], None]) -> tuple[_T, Response | None]:
     """Do what the steps say; the body of the last streamed answer is still to be read."""
     response: Response | None = None
     try:
         wanted = next(steps)
         while True:
             if isinstance(wanted, Pause):
-                sleep(wanted.seconds)
+                wait(wanted)
                 wanted = next(steps)
                 continue
             try:

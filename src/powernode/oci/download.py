@@ -37,7 +37,7 @@ class Download:
         self._descriptor = descriptor
         self._hasher = sofar or hasher_for(descriptor.digest)
         self._skip = 0
-        self._tried = 0
+        self.tried = 0
         self._mark = offset
 
     @property
@@ -95,9 +95,9 @@ class Download:
     def pause_after(self, rules: Rules, code: str, chance: float) -> float | None:
         """How long to wait before going on from `position`; None to give up."""
         if self.position - self._mark >= PROGRESS_BYTES:
-            self._mark, self._tried = self.position, 0
-        self._tried += 1
-        return pause_after_error(rules, tried=self._tried, code=code, chance=chance)
+            self._mark, self.tried = self.position, 0
+        self.tried += 1
+        return pause_after_error(rules, tried=self.tried, code=code, chance=chance)
 
 
 def range_header(start: int, length: int) -> tuple[str, str]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Steps: TypeAlias = "Generator[Ask | Pause, Reply, _T]"
     Scope: TypeAlias = "tuple[str, ...]"
 
-__all__ = ["Ask", "Pause", "Reply", "Session", "exchange", "refusal"]
+__all__ = ["Ask", "Pause", "Reply", "Session", "exchange", "pause_before", "pause_for_status", "refusal"]
 
 MAX_REDIRECTS = 5
 MAX_ERROR_BYTES = 64 << 10
@@ -78,12 +78,15 @@ class Ask(Value):
 
 
 class Pause(Value):
-    """Wait so long, then send None."""
+    """Wait so long, then send None. `why` is what went wrong; the try after the pause is the `number`th of `most`."""
 
-    __slots__ = ("seconds",)
+    __slots__ = ("most", "number", "seconds", "why")
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, why: str, number: int, most: int) -> None:
         self.seconds = seconds
+        self.why = why
+        self.number = number
+        self.most = most
 
 
 class Reply(Value):
@@ -170,7 +173,28 @@ def pause_for(session: Session, tried: int, error: PowernodeError) -> Pause:
     pause = pause_after_error(session.rules, tried=tried, code=error.code, chance=session.chance())
     if pause is None:
         raise error
-    return Pause(pause)
+    return pause_before(session.rules, tried, pause, error)
+
+
+def pause_before(rules: Rules, tried: int, seconds: float, error: PowernodeError) -> Pause:
+    """The pause after an error, with what it is for."""
+    why = error.message if error.found is None else f"{error.message} ({error.found})"
+    return Pause(seconds, why=why, number=tried + 1, most=rules.tries)
+
+
+def pause_for_status(session: Session, tried: int, reply: Reply) -> Pause | None:
+    """The same after an answer; None when it is the last."""
+    pause = pause_after_status(
+        session.rules,
+        tried=tried,
+        status=reply.status,
+        retry_after=reply.headers.get("retry-after"),
+        chance=session.chance(),
+    )
+    if pause is None:
+        return None
+    why = f"{reply.url.authority} cannot now: status {reply.status}{_said(reply.body)}"
+    return Pause(pause, why=why, number=tried + 1, most=session.rules.tries)
 
 
 def refusal(reply: Reply, what: str) -> PowernodeError:
@@ -210,7 +234,6 @@ def _again(session: Session, ask: Ask, attempt: Callable[[], Steps[Reply]]) -> S
     tried = 0
     while True:
         tried += 1
-        pause: float | None
         try:
             reply = yield from attempt()
         except PowernodeError as error:
@@ -218,18 +241,10 @@ def _again(session: Session, ask: Ask, attempt: Callable[[], Steps[Reply]]) -> S
                 raise
             yield pause_for(session, tried, error)
             continue
-        pause = None
-        if ask.again and reply.status in TEMPORARY_STATUSES:
-            pause = pause_after_status(
-                session.rules,
-                tried=tried,
-                status=reply.status,
-                retry_after=reply.headers.get("retry-after"),
-                chance=session.chance(),
-            )
+        pause = pause_for_status(session, tried, reply) if ask.again else None
         if pause is None:
             return reply
-        yield Pause(pause)
+        yield pause
 
 
 def _logged_in(session: Session, ask: Ask, scope: Scope) -> Steps[Reply]:

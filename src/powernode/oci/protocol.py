@@ -137,7 +137,10 @@ def add_referrer(session: Session, referrer: Descriptor, subject: str) -> Steps[
         try:
             yield from put_manifest(session, tag, index.encode(), index.media_type, only_if=_condition(tagged))
         except _ConditionError:
-            yield Pause(session.chance() * session.rules.base_s)
+            why = f"somebody else has just changed {tag}"
+            yield Pause(
+                session.chance() * session.rules.base_s, why=why, number=tried + 1, most=session.rules.tries + 1
+            )
     raise MachineError(
         "oci.referrers.contended",
         f"others keep changing {tag}",

@@ -19,7 +19,7 @@ from powernode.base.errors import OperatorError
 from powernode.base.values import Value
 from powernode.oci.digests import is_digest
 
-__all__ = ["Reference", "is_repository", "is_tag"]
+__all__ = ["Reference", "is_repository", "is_tag", "names_registry"]
 
 _MAX_NAME = 255
 _EXAMPLE = "registry.example.com/acme/redis:v1.0.0"
@@ -52,8 +52,8 @@ class Reference(Value):
     @classmethod
     def parse(cls, text: str) -> Reference:
         """The reference that an operator wrote."""
-        registry, slash, rest = text.partition("/")
-        if not slash or not _looks_like_registry(registry):
+        registry, _, rest = text.partition("/")
+        if not names_registry(text):
             raise _refusal("registry", text, "a reference begins with its registry", hint=f"write {_example(text)}")
         rest, at, digest = rest.partition("@")
         repository, colon, tag = rest.partition(":")
@@ -88,9 +88,11 @@ class Reference(Value):
         return f"{self.registry}/{self.repository}{tag}{digest}"
 
 
-def _looks_like_registry(first: str) -> bool:
-    """As other tools decide: a dot, a port or `localhost` makes the first part a host and no folder of a repository."""
-    return "." in first or ":" in first or first == "localhost"
+def names_registry(text: str) -> bool:
+    """Whether the text begins with a registry. As other tools decide: a dot, a port or `localhost` makes the first part
+    a host and no folder of a repository; and `.` and `..` are folders."""
+    first, slash, _ = text.partition("/")
+    return bool(slash) and first not in (".", "..") and ("." in first or ":" in first or first == "localhost")
 
 
 def _example(text: str) -> str:

@@ -3,7 +3,7 @@
 
 Invariants: `upload` returns only after the registry has said that it has content with this digest; what of it the
 registry has already (told by its Range) is not sent again; the number of tries is bounded, and only coming further than
-ever before renews it.
+ever before renews it. What is given up is cancelled, if the registry can still be told: it would fill its disk.
 
 Out of scope: whether the blob was there before (`protocol.has_blob`).
 
@@ -13,12 +13,13 @@ Out of scope: whether the blob was there before (`protocol.has_blob`).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from urllib.parse import quote
 
 from powernode.base.errors import DataError, MachineError, PowernodeError
-from powernode.net.retry import pause_after_status
+from powernode.net.retry import TEMPORARY_CODES
 from powernode.oci.download import PROGRESS_BYTES
-from powernode.oci.exchange import Ask, Pause, checked_target, exchange, pause_for, refusal
+from powernode.oci.exchange import Ask, Pause, checked_target, exchange, pause_for, pause_for_status, refusal
 from powernode.oci.protocol import check_stated, has_blob
 
 TYPE_CHECKING = False
@@ -60,11 +61,17 @@ def upload(session: Session, descriptor: Descriptor, source: Source, *, chunk: i
     for _ in range(_MAX_BEGINNINGS):
         reply = yield from _start(session, descriptor)
         sending = _Sending(session, descriptor, source, reply, chunk, tried)
-        if (yield from sending.run()):
-            return
-        # The upload is gone, perhaps because it was complete when the connection broke off.
-        if (yield from has_blob(session, descriptor)):
-            return
+        try:
+            if (yield from sending.run()):
+                return
+            # The upload is gone, perhaps because it was complete when the connection broke off.
+            if (yield from has_blob(session, descriptor)):
+                return
+        except PowernodeError as error:
+            if error.code not in TEMPORARY_CODES:  # or it would not hear us
+                yield from sending.cancel()
+            raise
+        yield from sending.cancel()
         tried = sending.tried
     raise _lost(descriptor, f"begun {_MAX_BEGINNINGS} times")
 
@@ -82,7 +89,14 @@ class _Sending:
         self._location = _location(reply)
         least = reply.headers.get("oci-chunk-min-length") or ""
         self._chunk = max(chunk, int(least) if least.isascii() and least.isdigit() and len(least) < 10 else 0)
+        self._is_gone = False
         self.tried = tried
+
+    def cancel(self) -> Steps[None]:
+        """Unless the registry said that it is gone. Whatever comes of it: uploads expire."""
+        if not self._is_gone:
+            with suppress(PowernodeError):
+                yield from exchange(self._session, Ask("DELETE", self._location, again=False), self._session.push)
 
     def run(self) -> Steps[bool]:
         """True when the blob is there, False when the upload is gone and another must be begun."""
@@ -102,6 +116,7 @@ class _Sending:
                     self._advance(reply)
                     continue
                 if reply.status == 404:
+                    self._is_gone = True
                     self._give_up_after(reply)
                     return False
                 if reply.status != 416:
@@ -144,6 +159,7 @@ class _Sending:
         """Learn how much of it the registry has; False when it does not know the upload any more."""
         reply = yield from exchange(self._session, Ask("GET", self._location), self._session.push)
         if reply.status == 404:
+            self._is_gone = True
             return False
         if reply.status not in (204, 202, 200):
             raise refusal(reply, f"the upload of {self._descriptor.digest}")
@@ -161,16 +177,10 @@ class _Sending:
 
     def _pause_after(self, reply: Reply) -> Pause:
         self.tried += 1
-        pause = pause_after_status(
-            self._session.rules,
-            tried=self.tried,
-            status=reply.status,
-            retry_after=reply.headers.get("retry-after"),
-            chance=self._session.chance(),
-        )
+        pause = pause_for_status(self._session, self.tried, reply)
         if pause is None:
             raise refusal(reply, f"the upload of {self._descriptor.digest}")
-        return Pause(pause)
+        return pause
 
     def _give_up_after(self, reply: Reply) -> None:
         self.tried += 1

@@ -87,8 +87,23 @@ def test_for_machines(run: Run, oci: Path) -> None:
 
 def test_a_module_directory_with_its_own_artifact(run: Run, oci: Path, tmp_path: Path) -> None:
     answer = run("module", "diff", "--arch=amd64", tmp_path / "amd64-0.1.0", f"{oci}:v0.1.0")
-    assert answer.out.decode().splitlines()[-1] == "the files are the same: an update reads nothing"
-    assert b"files:" not in answer.out
+    head, *lines = answer.out.decode().splitlines()
+    assert head == "my-redis 0.1.0 -> 0.1.0, amd64"
+    assert lines == [
+        "manifest: a module directory has only name, version and globs of it; the rest is not compared",
+        "packages: one of the modules does not say which it has",
+        "the files are the same: an update reads nothing",
+    ]
+
+
+def test_a_module_directory_with_another_artifact(run: Run, oci: Path, tmp_path: Path) -> None:
+    """What is in both is compared, in either order."""
+    operands = [tmp_path / "amd64-0.1.0", f"{oci}:v0.2.0"]
+    found = run("module", "diff", "--json", *operands).json["architectures"]["amd64"]
+    assert [each["field"] for each in found["manifest"]] == ["version", "mask"]
+    back = run("module", "diff", "--arch=amd64", "--json", *reversed(operands)).json["architectures"]["amd64"]
+    assert [each["after"] for each in back["manifest"]] == ["0.1.0", None]
+    assert not found["whole_manifest"]
 
 
 def test_no_architecture_in_common(run: Run, oci: Path, tmp_path: Path) -> None:

@@ -176,12 +176,49 @@ def test_every_way_to_name_a_layout(run: Run, oci: Path, tmp_path: Path) -> None
     for folder in (oci, tmp_path / "own"):
         for name in ("", ":v0.1.0", f"@{digest}"):
             assert run("module", "inspect", "--json", f"{folder}{name}").json == expected
-    assert run("module", "inspect", tmp_path / "own/build").code == "cli.module.no-layout"
+    (tmp_path / "own/build/amd64").mkdir()
+    for inside in ("own/build", "own/build/", "own/build/amd64"):
+        answer = run("module", "inspect", f"{tmp_path}/{inside}")
+        assert (answer.status, answer.code) == (2, "cli.module.no-layout")
+        assert f"try: did you mean {tmp_path}/own/build/oci?\n" in answer.err
 
 
-def test_what_is_no_module(run: Run, tmp_path: Path, oci: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("build/oc", "build/oci"),
+        ("build/oc:v1", "build/oci"),
+        ("./build/oc", "./build/oci"),
+        ("../x", None),
+        ("/nowhere/x.y/z", None),
+        ("nowhere.d", None),
+        ("acme/redis:v1", None),
+    ],
+)
+def test_a_folder_that_is_not_there(
+    run: Run, tmp_path: Path, oci: Path, monkeypatch: pytest.MonkeyPatch, text: str, near: str | None
+) -> None:
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build/oci").symlink_to(oci)
+    monkeypatch.chdir(tmp_path)
+    answer = run("module", "inspect", text)
+    assert (answer.status, answer.code) == (2, "oci.reference.registry")
+    lines = answer.err.splitlines()
+    assert lines[0] == f"powernode: there is no folder {text}"
+    assert ("registry.example.com" in lines[1]) if near is None else (lines[1] == f"  try: did you mean {near}?")
+
+
+def test_what_is_no_module(run: Run, tmp_path: Path, oci: Path, registry: str) -> None:
     assert run("module", "inspect", tmp_path).code == "cli.module.no-layout"
-    assert run("module", "inspect", f"{oci}:v9").code == "module.inspect.none"
+    answer = run("module", "inspect", f"{oci}:v9")
+    assert (answer.status, answer.code) == (2, "module.inspect.none")
+    assert answer.err.splitlines()[:2] == [
+        f"powernode: there is no artifact 'v9' in {oci}",
+        "  expected: v0.1.0, v0.1.0-amd64, v0.1.0-arm64",
+    ]
+    repository = registry.rpartition(":")[0]
+    answer = run("module", "diff", registry, f"{repository}:v9")
+    assert answer.err.splitlines()[0] == f"powernode: there is no artifact 'v9' in {repository}"
     assert run("module", "inspect", "registry.example.com/acme/redis").code == "cli.module.which"
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from powernode.module.refer import blobs_of
+from powernode.oci.layout import Layout
 from support._oci_modules import TAG, Made, make
 from support.registry import listening
 from unit.cli._command import Run
@@ -86,6 +88,83 @@ def test_refused(
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     words = [layout.replace("LAYOUT", str(made.folder)), reference.replace("ADDRESS", address)]
     assert run("module", "push", *words).code == code
+
+
+@pytest.fixture(scope="module")
+def unsigned(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same module as nobody has signed it."""
+    layout = Layout.create(tmp_path_factory.mktemp("unsigned") / "layout")
+    for each in (*blobs_of(made.layout.document(made.index)), *made.manifests, made.index):
+        layout.put(made.layout.read(each, max_bytes=1 << 20), each.media_type)
+    for manifest in made.manifests:
+        for blob in blobs_of(made.layout.document(manifest)):
+            layout.put(made.layout.read(blob, max_bytes=1 << 20), blob.media_type)
+    layout.add(made.index, TAG)
+    return Path(layout.path)
+
+
+class TestWarnings:
+    """What is pushed all the same, and who asks for it is refused."""
+
+    def test_none(self, run: Run, made: Made, address: str) -> None:
+        answer = run("module", "push", made.folder, f"{address}/acme/redis", "--tag=latest", "--json")
+        assert (answer.json["warnings"], answer.json["moved"]) == ([], {})
+
+    def test_unsigned(self, run: Run, made: Made, unsigned: Path, address: str) -> None:
+        answer = run("module", "push", unsigned, f"{address}/acme/redis")
+        assert answer.status == 0
+        assert answer.err == (
+            "warning: nobody has signed it, so nobody can verify or pull it: "
+            f"`powernode module sign --key=FILE {address}/acme/redis@{made.index.digest}`\n"
+        )
+
+    def test_signed_where_it_is(self, run: Run, made: Made, unsigned: Path, address: str) -> None:
+        run("module", "push", made.folder, f"{address}/acme/redis")
+        assert run("module", "push", unsigned, f"{address}/acme/redis", "--json").json["warnings"] == []
+
+    def test_another_name(self, run: Run, made: Made, address: str) -> None:
+        answer = run("module", "push", made.folder, f"{address}/acme/nginx")
+        assert answer.status == 0
+        assert answer.err == (
+            f"warning: the module is redis, the repository nginx: push it to {address}/acme/redis, "
+            "or pull with --module=redis\n"
+        )
+
+    def test_another_version(self, run: Run, made: Made, address: str) -> None:
+        answer = run("module", "push", made.folder, f"{address}/acme/redis:v0.9.0", "--tag=v0.1.0-amd64", "--json")
+        assert answer.json["warnings"] == [
+            "the tag v0.9.0 is not that of version 0.1.0, and pull refuses it: push it as v0.1.0"
+        ]
+
+    def test_tags_that_move(self, run: Run, made: Made, address: str) -> None:
+        manifest = f"{made.folder}@{made.manifests[0].digest}"
+        for tag in (TAG, "latest"):
+            run("module", "push", manifest, f"{address}/acme/redis:{tag}")
+        answer = run("module", "push", made.folder, f"{address}/acme/redis", "--tag=latest")
+        assert answer.out.decode().count(f", which named {made.manifests[0].digest}\n") == 2
+        assert answer.err == (
+            f"warning: the tag {TAG} named {made.manifests[0].digest} until now: give what has changed a new version\n"
+        )
+        assert run("module", "push", made.folder, f"{address}/acme/redis", "--json").json["moved"] == {}
+
+
+def test_the_operands_the_wrong_way_round(run: Run, made: Made, address: str) -> None:
+    answer = run("module", "push", f"{address}/acme/redis", f"{made.folder}:{TAG}")
+    assert (answer.status, answer.code) == (2, "cli.module.swapped")
+    assert f"try: powernode module push {made.folder}:{TAG} {address}/acme/redis\n" in answer.err
+
+
+def test_who_waits_is_told_for_what(run: Run, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr("random.random", lambda: 1.0)
+    answer = run("module", "push", made.folder, "127.0.0.1:1/acme/redis", "--jobs=1")
+    assert answer.err.splitlines()[:4] == [
+        f"127.0.0.1:1 cannot be reached (Connection refused), trying again in {seconds} s ({number} of 5)"
+        for seconds, number in (("1.0", 2), ("2.0", 3), ("4.0", 4), ("8.0", 5))
+    ]
+    assert "  try: nothing listens there: start it, or look at the port" in answer.err.splitlines()
+    quiet = run("module", "push", made.folder, "127.0.0.1:1/acme/redis", "--jobs=1", "--json")
+    assert quiet.err.count("\n") == 1
 
 
 def test_a_bad_tag_is_refused_before_anything_is_sent(run: Run, made: Made, address: str, tmp_path: Path) -> None:

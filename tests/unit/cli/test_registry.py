@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -123,6 +124,23 @@ def test_the_commands_of_the_documentation_can_be_typed() -> None:
     codes = set(re.findall(r"`(oci\.[a-z.-]+|net\.[a-z-]+)`", text))
     sources = "".join(path.read_text() for path in (Path(__file__).parents[3] / "src/powernode").rglob("*.py"))
     assert [code for code in codes if f'"{code}"' not in sources] == []
+
+
+def test_an_address_that_is_taken(run: Run, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        answer = run("registry", "serve", f"--root={tmp_path}/registry", f"--listen={address}")
+    assert (answer.status, answer.code) == (4, "cli.registry.listen")
+    assert answer.err.startswith(f"powernode: cannot listen on {address}\n  found: Address already in use\n")
+
+
+def test_the_help_says_the_defaults() -> None:
+    arguments = serve.COMMAND.parse([])
+    assert arguments is not None
+    host, port = arguments.listen
+    text = " ".join(serve.COMMAND.help_text().split())
+    assert "(default: ./registry)" in text
+    assert f"(default: {host}:{port})" in text
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,14 @@ def test_tags(tag: str, version: str, code: str | None) -> None:
     assert cause(Expected.of(tag), version=version) == code
 
 
+def test_nobody_is_accused() -> None:
+    """It may as well have been a slip at the push."""
+    with pytest.raises(DataError) as caught:
+        Expected.of("v1.2.4").check("redis", "1.2.3", code="x")
+    assert caught.value.hint is not None
+    assert "mistyped" in caught.value.hint
+
+
 def test_documents() -> None:
     expected = Expected(name="redis", tag="v1.2.3")
     said = {TITLE: "redis", VERSION: "1.2.3"}

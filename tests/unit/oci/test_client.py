@@ -17,6 +17,8 @@ from powernode.net.http import Headers, Request, Response
 from powernode.oci.client import FileSource, Registry, base_url
 from powernode.oci.credentials import Credentials
 from powernode.oci.documents import EMPTY, EMPTY_CONFIG, IMAGE_MANIFEST, Descriptor, Index, Manifest, describe
+from powernode.oci.exchange import Pause
+from powernode.oci.reference import Reference
 from powernode.oci.server.access import Passwords
 from powernode.oci.server.messages import Answer
 from support.registry import Direct, client, handler
@@ -162,6 +164,24 @@ class TestBlobs:
         assert caught.value.code == code
         assert len(direct.seen) < 60
 
+    @pytest.mark.parametrize(("size", "match"), [(1, "PUT"), (len(DATA), "PATCH")], ids=["in one piece", "in several"])
+    @pytest.mark.parametrize("status", [400, 503, 507])
+    def test_what_is_given_up_is_cancelled(
+        self, registry: Registry, direct: Direct, tmp_path: Path, size: int, match: str, status: int
+    ) -> None:
+        """It would fill the registry's disk for a day."""
+        direct.change = Once(match, status, times=1000)
+        with pytest.raises(PowernodeError):
+            registry.push_blob(describe(DATA[:size], "a/b"), DATA[:size])
+        assert direct.seen[-1].method == "DELETE"
+        assert list(tmp_path.rglob("uploads/*")) == []
+
+    def test_who_cannot_be_reached_is_told_nothing(self, registry: Registry, direct: Direct) -> None:
+        direct.change = Once("PATCH", LOST, times=1000)
+        with pytest.raises(MachineError):
+            registry.push_blob(BLOB, DATA)
+        assert "DELETE" not in {request.method for request in direct.seen}
+
     def _patient(self, direct: Direct, change: Callable[[Request], Response | None]) -> None:
         """Answers by `change`, but not for ever."""
 
@@ -278,6 +298,28 @@ class TestBlobs:
         with pytest.raises(DataError) as caught:
             registry.read_blob(BLOB, max_bytes=10)
         assert (caught.value.code, direct.seen) == ("oci.blob.too-large", [])
+
+
+def test_pauses_are_told(tmp_path: Path) -> None:
+    """What a registry asks for may be minutes."""
+    direct, told = Direct(handler(tmp_path)), list[Pause]()
+    registry = Registry(
+        direct,
+        Reference.parse("localhost/acme/redis"),
+        sleep=lambda _: None,
+        chance=lambda: 0.5,
+        on_pause=told.append,
+    )
+    registry.push_blob(BLOB, DATA)
+    for method, act in (("HEAD", (503, ("Retry-After", "7"))), ("GET", LOST)):
+        direct.change = Once(method, act)
+        assert registry.has_blob(BLOB)
+        assert registry.read_range(BLOB, 0, 1) == DATA[:1]
+        assert fetched(registry) == DATA
+    assert [(pause.seconds, pause.why, pause.number, pause.most) for pause in told] == [
+        (7.5, "localhost cannot now: status 503", 2, 5),
+        (0.5, "lost", 2, 5),
+    ]
 
 
 class TestManifests:

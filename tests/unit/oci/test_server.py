@@ -8,8 +8,10 @@ import fcntl
 import io
 import json
 import os
+import time
 from base64 import b64encode
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from powernode.base.durable import remove_durably
 from powernode.base.errors import OperatorError
 from powernode.net.http import Headers
 from powernode.oci.documents import (
@@ -28,11 +31,14 @@ from powernode.oci.documents import (
     Index,
     Manifest,
     describe,
+    parse_document,
 )
+from powernode.oci.server import storage, uploads
 from powernode.oci.server.access import Passwords
 from powernode.oci.server.handler import Handler
 from powernode.oci.server.messages import Incoming
 from powernode.oci.server.ranges import MAX_RANGES
+from powernode.oci.server.storage import Storage
 from powernode.oci.server.uploads import EXPIRE_S, MAX_UPLOADS
 from support.registry import body_of, handler
 
@@ -161,6 +167,18 @@ class TestBlobs:
         target = f"/v2/a/blobs/uploads/?digest={DIGEST}"
         talk.handler.handle(Incoming("POST", target, Headers(), Going()))
         assert talk.files() == []
+
+    def test_an_upload_that_cannot_be_begun_leaves_nothing(self, talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Or a full disk, and who tries again, would use up the number of uploads."""
+
+        def full(path: str, mode: str = "r") -> object:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(uploads, "open", full, raising=False)
+        assert talk("POST", "a/blobs/uploads/").status == 500
+        assert list((talk.root / "uploads").iterdir()) == []
+        monkeypatch.undo()
+        assert talk("POST", "a/blobs/uploads/").status == 202
 
     def test_nothing_is_written_to_what_became_a_blob(self, talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
         """Between the moment an upload is opened to go on with it and the one it is locked, somebody else ends it."""
@@ -291,6 +309,28 @@ class TestBlobs:
         assert talk("DELETE", f"b/blobs/{blob.digest}").status == 202
         assert talk.files() == []
 
+    def test_deleted_while_somebody_asks_for_it(self, talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+        blob = talk.blob(b"hello")
+        assert talk("DELETE", f"a/blobs/{blob.digest}").status == 202
+        monkeypatch.setattr(Storage, "has_blob", lambda *_: True)  # as it was a moment ago
+        reply = talk("GET", f"a/blobs/{blob.digest}")
+        assert (reply.status, reply.code) == (404, "BLOB_UNKNOWN")
+
+    def test_killed_while_deleting(self, talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """There is never content that no repository knows of; an empty mark is removed by the next who asks."""
+        blob = talk.blob(b"hello")
+
+        def killed(path: str) -> None:
+            raise OSError(5, "killed")
+
+        monkeypatch.setattr(storage, "remove_durably", killed)
+        assert talk("DELETE", f"a/blobs/{blob.digest}").status == 500
+        assert not any(name.startswith("blobs/") for name in talk.files())
+        monkeypatch.setattr(storage, "remove_durably", remove_durably)
+        assert talk("GET", f"a/blobs/{blob.digest}").status == 404
+        assert talk("DELETE", f"a/blobs/{blob.digest}").status == 404
+        assert talk.files() == []
+
     def test_what_a_manifest_needs_is_not_deleted(self, talk: Talk) -> None:
         talk.manifest()
         reply = talk("DELETE", f"a/blobs/{CONFIG.digest}")
@@ -335,6 +375,27 @@ class TestManifests:
     def test_refused(self, talk: Talk, data: bytes, media_type: str, code: str) -> None:
         assert talk.manifest("v1", data, Content_Type=media_type).code == code
         assert talk("GET", "a/manifests/v1").status == 404
+
+    def test_one_document_is_read_at_a_time(self, talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each may take thirty megabytes of memory."""
+        talk.manifest()
+        now, most = 0, 0
+
+        def slowly(data: bytes) -> Manifest | Index:
+            nonlocal now, most
+            now += 1
+            most = max(most, now)
+            time.sleep(0.005)
+            now -= 1
+            return parse_document(data)
+
+        monkeypatch.setattr("powernode.oci.server.handler.parse_document", slowly)
+        with ThreadPoolExecutor(8) as pool:
+            puts = [pool.submit(talk.manifest, f"v{number}") for number in range(8)]
+            gets = [pool.submit(talk, "GET", "a/manifests/v1") for _ in range(8)]
+        assert {each.result().status for each in puts} == {201}
+        assert {each.result().status for each in gets} == {200}
+        assert most == 1
 
     def test_by_another_digest(self, talk: Talk) -> None:
         assert talk.manifest("sha256:" + "0" * 64).code == "DIGEST_INVALID"

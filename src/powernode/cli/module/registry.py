@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from powernode.net.http import Url
     from powernode.oci.client import Registry
     from powernode.oci.credentials import Credentials
+    from powernode.oci.exchange import Pause
     from powernode.oci.reference import Reference
 
 REGISTRY_OPTIONS = (
@@ -48,7 +49,19 @@ def open_registry(reference: Reference, arguments: Arguments) -> Registry:
         sleep=time.sleep,
         chance=random.random,
         plain_http=plain_http,
+        on_pause=(lambda _: None) if arguments.json else _tell,
     )
+
+
+def _tell(pause: Pause) -> None:
+    """Who waits is told for what: a registry may ask for minutes."""
+    import sys
+
+    from powernode.base.text import clean
+
+    begin = "\r\x1b[K" if sys.stderr.isatty() else ""  # there may be a line of progress
+    again = f"trying again in {pause.seconds:.1f} s ({pause.number} of {pause.most})"
+    print(f"{begin}{clean(pause.why)}, {again}", file=sys.stderr, flush=True)
 
 
 def _proxy(url: Url, environment: Mapping[str, str]) -> Url | None:

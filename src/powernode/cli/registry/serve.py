@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 
-from powernode.base.errors import OperatorError
+from powernode.base.errors import MachineError, OperatorError
 from powernode.cli.options import Arguments, Command, Option
 
 TYPE_CHECKING = False
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from powernode.oci.server.access import Passwords
+    from powernode.oci.server.handler import Handler
+    from powernode.oci.server.listen import Listener
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -30,8 +32,10 @@ COMMAND = Command(
     "Runs an OCI registry on a folder: for development, for tests, for a lab. It has the referrers API, resumes "
     "uploads, and survives being killed at any moment. Requests are listed on standard error. Stop it with Ctrl-C.",
     options=(
-        Option("--root", "DIR", "where everything is kept", default="registry"),
-        Option("--listen", "HOST:PORT", "where to listen", _address, default=("127.0.0.1", 5000)),
+        Option("--root", "DIR", "where everything is kept (default: ./registry)", default="registry"),
+        Option(
+            "--listen", "HOST:PORT", "where to listen (default: 127.0.0.1:5000)", _address, default=("127.0.0.1", 5000)
+        ),
         Option("--tls-cert", "FILE", "our certificate with its chain (PEM); then it is https"),
         Option("--tls-key", "FILE", "the certificate's key (PEM)"),
         Option("--auth", "FILE", "who may use it: a line NAME:PASSWORD each; only its owner may read the file"),
@@ -49,7 +53,6 @@ def run(arguments: Arguments) -> int:
     import time
 
     from powernode.oci.server.handler import Handler
-    from powernode.oci.server.listen import Listener
     from powernode.oci.server.storage import Storage
 
     handler = Handler(
@@ -61,7 +64,7 @@ def run(arguments: Arguments) -> int:
     )
     tls = _tls(arguments)
     with _alone(arguments):
-        listener = Listener(handler, arguments.listen, tls=tls, report=_report)
+        listener = _listen(handler, arguments.listen, tls)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # either signal ends it in order
         try:
             scheme = "https" if tls else "http"
@@ -74,6 +77,20 @@ def run(arguments: Arguments) -> int:
         finally:
             listener.stop()
     return 0
+
+
+def _listen(handler: Handler, address: tuple[str, int], tls: ssl.SSLContext | None) -> Listener:
+    from powernode.oci.server.listen import Listener
+
+    try:
+        return Listener(handler, address, tls=tls, report=_report)
+    except OSError as error:
+        raise MachineError(
+            "cli.registry.listen",
+            f"cannot listen on {address[0]}:{address[1]}",
+            found=error.strerror or str(error),
+            hint="give another --listen; port 0 takes a free one",
+        ) from error
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
 from contextlib import contextmanager
 from urllib.parse import parse_qs, quote, unquote
 
@@ -70,6 +71,8 @@ class Handler:
         self._storage = storage
         self._uploads = Uploads(f"{storage.root}/uploads", new_id=new_id, now=now)
         self._access = access or Everybody()
+        self._one_document = threading.Lock()
+        """A document takes many times its size in memory: there is one at a time, whatever comes side by side."""
         self._read_only = read_only
         self._max_blob_bytes = max_blob_bytes
 
@@ -167,7 +170,8 @@ class Handler:
         headers = [("Docker-Content-Digest", digest), ("ETag", f'"{digest}"')]
         if ask.request.headers.get("if-none-match") == f'"{digest}"':
             return Answer(304, headers=headers)
-        headers.append(("Content-Type", parse_document(data).media_type))
+        with self._one_document:
+            headers.append(("Content-Type", parse_document(data).media_type))
         return Answer(200, headers=headers, body=data, length=len(data))
 
     def _put_manifest(self, request: Incoming, name: str, reference: str) -> Answer:
@@ -175,6 +179,10 @@ class Handler:
         media_type = (request.headers.get("content-type") or "").partition(";")[0].strip()
         if media_type not in MANIFEST_TYPES | INDEX_TYPES:
             raise error(400, "MANIFEST_INVALID", "the Content-Type is that of no manifest or index")
+        with self._one_document:
+            return self._put_document(request, name, reference, data, media_type)
+
+    def _put_document(self, request: Incoming, name: str, reference: str, data: bytes, media_type: str) -> Answer:
         try:
             document = parse_document(data)
             if document.media_type != media_type:
@@ -201,17 +209,23 @@ class Handler:
     def _blob(self, ask: _Ask, name: str, digest: str) -> Answer:
         method = _require(ask.request, (*_READS, "DELETE"))
         digest = _checked(digest)
-        if not self._storage.has_blob(name, digest):
-            raise error(404, "BLOB_UNKNOWN", "there is no such blob")
         if method == "DELETE":
             with _storage_refusals():
-                self._storage.delete_blob(name, digest)
+                if not self._storage.delete_blob(name, digest):
+                    raise _no_blob()
             return Answer(202)
+        if not self._storage.has_blob(name, digest):
+            raise _no_blob()
         etag = f'"{digest}"'
         headers = [("Docker-Content-Digest", digest), ("ETag", etag), ("Accept-Ranges", "bytes")]
         if ask.request.headers.get("if-none-match") == etag:
             return Answer(304, headers=headers)
-        file = os.fdopen(self._storage.blobs.open(digest), "rb")
+        try:
+            file = os.fdopen(self._storage.blobs.open(digest), "rb")
+        except DataError as wrong:
+            if wrong.code != "oci.blob.missing":
+                raise
+            raise _no_blob() from wrong  # somebody deleted it just now
         try:
             size = os.fstat(file.fileno()).st_size
             parts = []
@@ -333,12 +347,12 @@ def _checked(digest: str) -> str:
 
 
 def _small_body(request: Incoming, most: int) -> bytes:
-    data = b""
+    data = bytearray()  # grows in place: it may come byte by byte
     while piece := request.body.read(most + 1 - len(data)):
         data += piece
         if len(data) > most:
             raise error(413, "SIZE_INVALID", f"a manifest may have at most {most} bytes")
-    return data
+    return bytes(data)
 
 
 def _condition_holds(request: Incoming, current: str | None) -> bool:
@@ -346,6 +360,10 @@ def _condition_holds(request: Incoming, current: str | None) -> bool:
     if match is not None and (current is None or match not in ("*", f'"{current}"')):
         return False
     return not (none_match is not None and current is not None and none_match in ("*", f'"{current}"'))
+
+
+def _no_blob() -> RefusedError:
+    return error(404, "BLOB_UNKNOWN", "there is no such blob")
 
 
 def _stored(name: str, digest: str) -> Answer:

@@ -47,6 +47,7 @@ _CLIENT_S = 60
 _WAIT_S = 5
 _DRAINED = 1 << 16
 _PIECE = 1 << 18
+_GATHERED = 1 << 14
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
 
 
@@ -287,6 +288,21 @@ class _ChunkedBody(_Body):
         self._ended = False
 
     def read(self, size: int, /) -> bytes:
+        """Small chunks are gathered; what came before a break is given before the break is told."""
+        gathered = bytearray()
+        while len(gathered) < min(size, _GATHERED):
+            try:
+                data = self._read_some(size - len(gathered))
+            except _GoneError:
+                if gathered:
+                    break  # the next read meets it again
+                raise
+            if not data:
+                break
+            gathered += data
+        return bytes(gathered)
+
+    def _read_some(self, size: int) -> bytes:
         if not self._left and not self._ended and size:
             try:
                 self._next_chunk()

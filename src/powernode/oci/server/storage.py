@@ -97,13 +97,23 @@ class Storage:
             pass
         sync_folder(os.path.dirname(mark))
 
-    def delete_blob(self, repository: str, digest: str) -> None:
+    def delete_blob(self, repository: str, digest: str) -> bool:
+        """Whether it was there.
+
+        The content goes before the last mark: a mark without content counts for nothing and is removed by the next who
+        asks for it, while nobody would ever look for content without a mark.
+        """
         with self._lock:
+            mark = self._path(repository, _BLOBS, digest)
+            if not os.path.exists(mark):
+                return False
             if any(digest in parts for parts in self._parts(repository)):
                 raise InUseError(digest)
-            remove_durably(self._path(repository, _BLOBS, digest))
-            if not self._is_anywhere(digest):
+            was_there = self.has_blob(repository, digest)
+            if not self._is_elsewhere(repository, digest):
                 self.blobs.remove(digest)
+            remove_durably(mark)
+            return was_there
 
     def manifest(self, repository: str, digest: str) -> bytes | None:
         with suppress(FileNotFoundError), open(self._path(repository, _MANIFESTS, digest), "rb") as file:
@@ -191,11 +201,12 @@ class Storage:
             if data is not None and not name.startswith("."):
                 yield parts_of(parse_document(data))
 
-    def _is_anywhere(self, digest: str) -> bool:
+    def _is_elsewhere(self, repository: str, digest: str) -> bool:
+        """Whether any other repository has the blob."""
         for folder, names, _ in os.walk(self._repositories):
             names[:] = [name for name in names if not name.startswith("_")]
-            repository = os.path.relpath(folder, self._repositories)
-            if os.path.exists(self._path(repository, _BLOBS, digest)):
+            other = os.path.relpath(folder, self._repositories)
+            if other != repository and os.path.exists(self._path(other, _BLOBS, digest)):
                 return True
         return False
 
@@ -217,11 +228,11 @@ def parts_of(document: Manifest | Index) -> set[str]:
     """The digests of what must be there for the document to be of use; what is licensed to be elsewhere need not be."""
     if isinstance(document, Index):
         return {entry.digest for entry in document.manifests}
-    layers = [layer for layer in document.layers if not _is_elsewhere(layer.media_type)]
+    layers = [layer for layer in document.layers if not _is_foreign(layer.media_type)]
     return {part.digest for part in (document.config, *layers)}
 
 
-def _is_elsewhere(media_type: str) -> bool:
+def _is_foreign(media_type: str) -> bool:
     return "nondistributable" in media_type or ".foreign." in media_type
 
 

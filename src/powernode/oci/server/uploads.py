@@ -52,10 +52,14 @@ class Uploads:
             raise error(429, "TOOMANYREQUESTS", "too many uploads are under way", headers=[("Retry-After", "60")])
         name = self._new_id()
         os.mkdir(f"{self._path}/{name}", 0o755)
-        with open(f"{self._path}/{name}/repository", "x") as file:
-            file.write(repository)
-        with open(f"{self._path}/{name}/data", "xb"):
-            pass
+        try:
+            with open(f"{self._path}/{name}/repository", "x") as file:
+                file.write(repository)
+            with open(f"{self._path}/{name}/data", "xb"):
+                pass
+        except BaseException:
+            self.remove(name)  # nobody is told its name, so nobody could go on with it or cancel it
+            raise
         return name
 
     def size(self, repository: str, name: str) -> int:
