@@ -15,10 +15,10 @@ from powernode.base.errors import DataError, OperatorError
 from powernode.manifest.constraint import Version
 from powernode.manifest.dependencies import Candidate, Requirement, resolve
 from powernode.manifest.globs import compile_globs
-from powernode.manifest.overlap import covers
+from powernode.manifest.overlap import Effort, covers
 from powernode.manifest.problem import Problem
 from powernode.module import directory
-from powernode.module._globcheck import shipped_rootfs, taken
+from powernode.module._globcheck import shipped_rootfs, taken, uncompared
 from powernode.module.source import MANIFEST, Source, read_source
 
 __all__ = ["Other", "other_findings", "read_other"]
@@ -57,16 +57,18 @@ def read_other(folder: Path) -> Other:
 
 def other_findings(source: Source, others: Sequence[Other]) -> list[tuple[Problem, bool]]:
     """Problems, and whether each is only a warning."""
-    found = [(problem, False) for other in others for problem in _protected(source, other)]
+    effort = Effort()
+    found = [(problem, False) for other in others for problem in _protected(source, other, effort)]
+    found += [(problem, True) for problem in uncompared(effort)]
     return found + [(problem, False) for problem in _dependencies(source, others)]
 
 
-def _protected(source: Source, other: Other) -> Iterator[Problem]:
+def _protected(source: Source, other: Other, effort: Effort) -> Iterator[Problem]:
     manifest = source.manifest
     if other.name == manifest.name or not other.protected_spec:
         return
     for number, glob in enumerate(manifest.file_spec or ()):
-        if covers([glob], by=other.protected_spec):
+        if covers([glob], by=other.protected_spec, effort=effort):
             yield Problem(
                 path=("file_spec", number),
                 code="module.owner.protected",
@@ -74,8 +76,8 @@ def _protected(source: Source, other: Other) -> Iterator[Problem]:
                 hint=f"leave it out, or override it with a config module of {other.name}",
             )
     for number, glob in enumerate(manifest.protected_spec):
-        if covers([glob], by=other.protected_spec) or any(
-            covers([theirs], by=[glob]) for theirs in other.protected_spec
+        if covers([glob], by=other.protected_spec, effort=effort) or any(
+            covers([theirs], by=[glob], effort=effort) for theirs in other.protected_spec
         ):
             yield Problem(
                 path=("protected_spec", number),

@@ -30,6 +30,8 @@ from powernode.manifest.model import ModuleManifest
 from powernode.module import _tools, dpkg
 from powernode.module._tools import Report
 from powernode.module.bootstrap import Root
+from powernode.module.source import CONTAINERFILE as NAME
+from powernode.module.source import read_file
 from powernode.module.stages import rootfs_folders
 from powernode.module.tree import NOTHING, TreeBuilder, digest_of, place_of, read_content
 
@@ -38,10 +40,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Containerfile", "make"]
 
-NAME = "Containerfile"
 _CODE = "module.containerfile"
 _WORK = b"/work"
 _TOOLS = ("podman", "buildah")
+_MAX_BYTES = 1 << 20
 _ANY_TIME_S = (1 << 32) - 1
 # mount and tar belong into one process: without root, what is mounted is seen only there.
 _EXPORT = """place=$(buildah mount "$1") || exit
@@ -62,11 +64,13 @@ class Containerfile:
     def of(cls, folder: Path, manifest: ModuleManifest, *, arch: str, options: tuple[str, ...]) -> Containerfile:
         """The stage for a module's folder as it is now."""
         try:
-            content = (folder / NAME).read_bytes()
+            content = read_file(folder / NAME, _MAX_BYTES + 1)
         except FileNotFoundError:
             raise OperatorError(
                 f"{_CODE}.missing", f"{folder} has no {NAME}", hint="leave out --containerfile"
             ) from None
+        if len(content) > _MAX_BYTES:
+            raise OperatorError(f"{_CODE}.size", f"{folder / NAME} is too long", expected=f"at most {_MAX_BYTES} bytes")
         if manifest.file_spec is None:
             raise OperatorError(
                 f"{_CODE}.file-spec",

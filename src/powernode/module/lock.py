@@ -25,9 +25,10 @@ from powernode.debian import lock as locks
 from powernode.debian.basesystem import SYSTEM_BASE
 from powernode.debian.lock import Lock, LockedPackage
 from powernode.manifest.model import ModuleManifest
+from powernode.module.source import read_file
 
-__all__ = ["BASE", "COMPONENTS", "FOLDER", "MODULE", "Request", "added", "archive_for", "group", "packages"]
-__all__ += ["path_of", "read", "resolve", "write"]
+__all__ = ["BASE", "COMPONENTS", "FOLDER", "MODULE", "Request", "added", "archive_for", "content", "group"]
+__all__ += ["packages", "path_of", "read", "resolve", "write"]
 
 FOLDER = "packages.lock"
 COMPONENTS = ("main", "non-free-firmware")
@@ -36,6 +37,8 @@ BASE, MODULE = "base", "module"
 
 _CODE = "module.lock"
 _FOUND_CHARACTERS = 500
+_READ_BYTES = 8 << 20
+"""More than debian.lock takes: a longer file is for it to refuse."""
 
 
 class Oracle(Protocol):
@@ -107,7 +110,7 @@ def read(folder: Path, request: Request, arch: str) -> Lock | None:
     """The module's lock for an architecture if it has one; one that is not for this request is refused."""
     path = path_of(folder, arch)
     try:
-        lock = locks.parse(path.read_bytes())
+        lock = locks.parse(content(path))
     except FileNotFoundError:
         return None
     if lock.arch != arch or {BASE, MODULE} - lock.groups.keys():
@@ -126,6 +129,11 @@ def read(folder: Path, request: Request, arch: str) -> Lock | None:
             hint=f"powernode module lock {folder} --arch {arch}",
         )
     return lock
+
+
+def content(path: Path) -> bytes:
+    """What is in a lock's place; a link or pipe there is refused."""
+    return read_file(path, _READ_BYTES)
 
 
 def write(folder: Path, lock: Lock) -> Path:

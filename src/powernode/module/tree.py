@@ -10,7 +10,8 @@ their own.
 A frozen tree knows where its files are and has read none of them, so it can be carved at the price of its names;
 `store_files` reads what is left: contents of up to 64 bytes stay in the tree, larger ones go to the object store.
 
-The archive comes from a tool that we have just run, not from a stranger: sizes are not limited.
+The archive comes from a tool that we have just run, not from a stranger: sizes are not limited. Nothing large is held
+in memory.
 
 Out of scope: deciding what belongs into a tree (`carve`).
 
@@ -26,7 +27,7 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -36,13 +37,15 @@ from powernode import verity
 from powernode.base.errors import DataError
 from powernode.composefs.store import Batch, object_path
 from powernode.composefs.tree import Directory, Node, RegularFile, Symlink, Xattrs
+from powernode.linux.files import write_all
 from powernode.manifest.globs import GlobSet, compile_globs
-from powernode.module.source import list_rootfs
+from powernode.module.source import list_rootfs, open_regular
 
 __all__ = ["NOTHING", "RUNTIME", "Stored", "TreeBuilder", "digest_of", "paths_of", "place_of", "read_content"]
 __all__ += ["store_files"]
 
 INLINE_MAX = 64
+_PIECE = 4 << 20
 NOTHING = GlobSet(())
 RUNTIME = compile_globs(["/dev/**", "/proc/**", "/run/**", "/sys/**", "/tmp/**"])
 """What a running system makes for itself; nobody ships it, and the device nodes are the kernel's to make."""
@@ -83,12 +86,10 @@ class _Waiting(RegularFile):
     offset: int = 0
 
     def read(self) -> bytes:
-        with open(self.source, "rb") as file:
-            file.seek(self.offset)
-            data = file.read(self.size)
-        if len(data) != self.size:
-            raise DataError("module.tree.changed", f"{self.source} became shorter while a tree was made of it")
-        return data
+        return b"".join(self.pieces())
+
+    def pieces(self) -> Iterator[bytes]:
+        return _pieces(self.source, self.offset, self.size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -221,13 +222,18 @@ def digest_of(folder: Path) -> str:
     """One SHA-256, in hexadecimal digits, for all that `add_folder` would take from a folder."""
     total = sha256()
     for place, path, status in _below(folder):
+        pieces: Iterable[bytes] = ()
         if stat.S_ISDIR(status.st_mode):
-            kind, data = b"directory", b""
+            kind, size = b"directory", 0
         elif stat.S_ISLNK(status.st_mode):
-            kind, data = b"link", os.fsencode(os.readlink(path))
+            pieces = (os.fsencode(os.readlink(path)),)
+            kind, size = b"link", len(pieces[0])
         else:
-            kind, data = b"program" if status.st_mode & 0o111 else b"file", path.read_bytes()
-        total.update(b"%s\0%s\0%d\0" % (place, kind, len(data)) + data)
+            kind, size = b"program" if status.st_mode & 0o111 else b"file", status.st_size
+            pieces = _pieces(path, 0, size)
+        total.update(b"%s\0%s\0%d\0" % (place, kind, size))
+        for piece in pieces:
+            total.update(piece)
     return total.hexdigest()
 
 
@@ -245,6 +251,18 @@ def _below(folder: Path) -> Iterator[tuple[bytes, Path, os.stat_result]]:
         if stat.S_IFMT(status.st_mode) not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
             raise _strange(str(path))
         yield place, path, status
+
+
+def _pieces(path: Path, offset: int, size: int) -> Iterator[bytes]:
+    """`size` bytes of a file."""
+    with open_regular(path) as file:
+        file.seek(offset)
+        while size:
+            piece = file.read(min(size, _PIECE))
+            if not piece:
+                raise DataError("module.tree.changed", f"{path} became shorter while a tree was made of it")
+            size -= len(piece)
+            yield piece
 
 
 def _strange(name: str) -> DataError:
@@ -273,9 +291,7 @@ def store_files(tree: Directory, batch: Batch) -> Stored:
             if isinstance(node, Directory):
                 entries[name] = stored[id(node)]
             elif isinstance(node, _Waiting):
-                data = node.read()
-                digests[path + b"/" + name] = sha256(data).digest()
-                entries[name] = _file(node, data, batch)
+                entries[name], digests[path + b"/" + name] = _file(node, batch)
             else:
                 entries[name] = node
         stored[id(folder)] = _directory(folder, entries)
@@ -286,14 +302,36 @@ def _sorted(folder: Directory) -> list[tuple[bytes, Node]]:
     return sorted(folder.entries.items())
 
 
-def _file(node: _Waiting, data: bytes, batch: Batch) -> RegularFile:
+def _file(node: _Waiting, batch: Batch) -> tuple[RegularFile, bytes]:
+    """The file in the store, and the SHA-256 of its content."""
     attributes = _attributes(node)
-    if not data:
-        return RegularFile(**attributes)
-    if len(data) <= INLINE_MAX:
-        return RegularFile(**attributes, size=len(data), content=data)
-    digest = batch.add_bytes(data, verity.digest_buffer(data).value, recompute=False)
-    return RegularFile(**attributes, size=len(data), payload=object_path(digest).encode(), digest=digest)
+    if node.size > _PIECE:
+        digest, content_sha256 = _add_large(node, batch)
+    else:
+        data = node.read()
+        content_sha256 = sha256(data).digest()
+        if len(data) <= INLINE_MAX:
+            return RegularFile(**attributes, size=len(data), content=data or None), content_sha256
+        # Knowing the digest first, the store need not write what it has.
+        digest = batch.add_bytes(data, verity.digest_buffer(data).value, recompute=False)
+    payload = object_path(digest).encode()
+    return RegularFile(**attributes, size=node.size, payload=payload, digest=digest), content_sha256
+
+
+def _add_large(node: _Waiting, batch: Batch) -> tuple[bytes, bytes]:
+    """The fs-verity digest and the SHA-256 of what is too large to be held."""
+    sha, hasher = sha256(), verity.Hasher()
+
+    def write(fd: int) -> bytes:
+        done = 0
+        for piece in node.pieces():
+            write_all(fd, piece, done)
+            sha.update(piece)
+            hasher.update(piece)
+            done += len(piece)
+        return hasher.digest().value
+
+    return batch.add_written(write), sha.digest()
 
 
 def _directory(like: _Folder | Directory, entries: Mapping[bytes, Node]) -> Directory:

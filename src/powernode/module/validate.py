@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from powernode.base.errors import PowernodeError
+from powernode.base.errors import DataError, PowernodeError
 from powernode.manifest.model import from_document, problems
 from powernode.manifest.problem import Problem, path_text
 from powernode.module import old_layout
@@ -107,10 +107,13 @@ def validate(folder: Path, *, ask: Ask, others: Sequence[Path] = ()) -> Report:
     wrong = _document_problems(document.value, doubtful)
     more: list[tuple[Problem, bool]] = [(problem, False) for problem in wrong]
     unchecked: list[str] = []
+    if not wrong and not reading.traps:
+        source, faults = _source(folder, document)
+        wrong += faults
+        more += [(problem, False) for problem in faults]
     if wrong or reading.traps:
         unchecked.append("globs, packages and other modules, until these errors are gone")
     else:
-        source = _source(folder, document)
         more += _package_findings(source, ask, unchecked)
         more += other_findings(source, [read_other(other) for other in others])
     findings += [_finding(file, document, problem, is_warning) for problem, is_warning in more]
@@ -118,13 +121,19 @@ def validate(folder: Path, *, ask: Ask, others: Sequence[Path] = ()) -> Report:
     return Report(findings=tuple(findings), unchecked=tuple(unchecked))
 
 
-def _source(folder: Path, document: Document) -> Source:
-    """With the files of all options: those that are not asked for must not be wrong either."""
+def _source(folder: Path, document: Document) -> tuple[Source, list[Problem]]:
+    """With the files of all options, for those that are not asked for must not be wrong either; and what is wrong with
+    their folders."""
     manifest = from_document(document.value)
     rootfs: dict[bytes, int] = {}
+    faults = []
     for each in rootfs_folders(folder, tuple(option.name for option in manifest.build.options)):
-        rootfs |= list_rootfs(each)
-    return Source(folder=folder, manifest=manifest, document=document, rootfs=rootfs)
+        try:
+            rootfs |= list_rootfs(each)
+        except DataError as error:
+            expected, found = error.expected, error.found
+            faults.append(Problem(path=(), code=error.code, message=error.message, expected=expected, found=found))
+    return Source(folder=folder, manifest=manifest, document=document, rootfs=rootfs), faults
 
 
 def _document_problems(value: Json, doubtful: set[ValuePath]) -> list[Problem]:

@@ -70,6 +70,25 @@ def test_from_the_lock_and_the_cache_alone(run: Run, module: Path, monkeypatch: 
     assert (module / f"build/{ARCH}/module.json").is_file()
 
 
+@pytest.mark.parametrize(
+    ("manifest", "words", "code"),
+    [
+        ("package_spec: [hello]\n", [], "module.version.unpinned"),
+        ("build: {options: [{name: ssh, packages: [hello]}]}\n", ["--option=ssh"], "module.version.unpinned"),
+        ("build: {options: [{name: ssh, packages: [hello]}]}\n", [], None),
+        ("package_spec: [hello]\n", ["--containerfile"], "module.containerfile.missing"),
+    ],
+)
+def test_a_tag_that_does_not_pin_what_is_built(
+    run: Run, module: Path, manifest: str, words: list[str], code: str | None
+) -> None:
+    (module / "manifest.yaml").write_text(CONFIG + manifest)
+    for command in ("init", "add .", "-c user.name=x -c user.email=x@example commit -m x", "tag v1.0.0"):
+        subprocess.run(["git", *command.split()], cwd=module, check=True, capture_output=True)
+    answer = run("module", "build", module, *words)
+    assert (f"code: {code}" in answer.err) if code else (answer.status == 0), answer.err
+
+
 def test_the_same_bytes_whatever_the_order_of_sets(module: Path) -> None:
     """Two processes with other hash seeds, packages from the cache, and a feed."""
     folder = module.parent
@@ -110,7 +129,7 @@ def test_what_is_not_looked_at_is_said(run: Run, module: Path) -> None:
     ("words", "code"),
     [
         ([], "module.version.none"),
-        (["--version=1.0"], "constraint.version"),
+        (["--version=1.0"], "module.version.given"),
         (["--version=1.0.0", "--arch=mips"], "cli.option"),
         (["--version=1.0.0", "--arch=amd64,"], "cli.option"),
         (["--version=1.0.0", "--option=ssh"], "module.build.option"),

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import pytest
 
+from powernode.base.errors import MachineError
 from powernode.debian import apt
 from powernode.debian import lock as locks
 from powernode.debian.lock import LockedPackage
@@ -34,6 +35,9 @@ class Archive:
     def closure(self, requests: Sequence[str]) -> list[LockedPackage]:
         names = {name for name in requests if name[0].isalnum()} | ({"libssl3"} if "nginx" in requests else set())
         return [self._package(name) for name in sorted(names)]
+
+    def run(self, program: str, *_: str) -> str:
+        return {"apt-cache": "nginx\nnginx-light\ncurl\n"}[program]
 
     def _package(self, name: str) -> LockedPackage:
         return LockedPackage(
@@ -98,6 +102,22 @@ def test_the_pinned_archive(run: Run, module: Path) -> None:
     kept = "--archive=http://h/archive/debian/20260415T000000Z"
     assert run("module", "lock", module, "--arch=amd64", kept).status == 0
     assert str(Archive.asked[-1][2]).endswith("/20260415T000000Z")
+
+
+def test_a_name_that_the_archive_does_not_know(run: Run, module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closure(_: Archive, requests: Sequence[str]) -> list[LockedPackage]:
+        if "ngnix" in requests:
+            raise MachineError("debian.apt.failed", "no", found="E: Unable to locate package ngnix")
+        return []
+
+    monkeypatch.setattr(Archive, "closure", closure)
+    (module / "manifest.yaml").write_text(MANIFEST.replace("nginx", "ngnix"))
+    for verb in ("lock", "build"):
+        answer = run("module", verb, module, "--arch=amd64", *(["--version=0.1.0"] if verb == "build" else []))
+        assert (answer.status, answer.code) == (2, "module.lock.unresolved")
+        assert "try: did you mean nginx by ngnix?" in answer.err
+    (module / "manifest.yaml").write_text(MANIFEST.replace("- nginx", "- ngnix\n  - xyzzy"))
+    assert "xyzzy?" not in run("module", "lock", module).err
 
 
 def test_no_module(run: Run, tmp_path: Path) -> None:

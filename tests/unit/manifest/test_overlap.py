@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from powernode.manifest import overlap
 from powernode.manifest.globs import compile_globs
-from powernode.manifest.overlap import covers, overlaps
+from powernode.manifest.overlap import Effort, covers, overlaps
 
 NAMES = [b"a", b"b", b"ab", b"ba", b"c"]
 PATHS = [b"/" + b"/".join(names) for length in (1, 2, 3) for names in product(NAMES, repeat=length)]
@@ -92,6 +92,15 @@ def test_overlapping() -> None:
     assert overlaps(["/etc/"], ["/etc/x"])
     assert not overlaps(["/etc/*.conf"], ["/etc/*.d"])
     assert not overlaps(["/etc/redis/**"], ["/etc/redis"])
+
+
+def test_an_effort_that_is_used_up_claims_nothing() -> None:
+    effort = Effort(1000)
+    assert covers(["/etc/redis/**"], by=["/etc/redis/"], effort=effort)
+    assert not effort.is_used_up
+    assert overlaps(["/etc/redis/[a-k]*" + "[l-z]*" * 40], ["/etc/redis/*[a-k]" + "*[1-9]" * 40], effort=effort)
+    assert effort.is_used_up
+    assert not covers(["/etc/redis/**"], by=["/etc/redis/"], effort=effort)
 
 
 def test_more_states_than_are_looked_at_claim_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

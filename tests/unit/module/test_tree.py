@@ -327,3 +327,30 @@ def test_the_digest_of_a_folder_is_of_what_the_tree_gets(tmp_path: Path) -> None
     (top / ".gitkeep").touch()
     assert digest_of(top) == seen[-1]
     assert digest_of(tmp_path / "not there") == digest_of(top / "empty")
+
+
+def test_large_files_are_stored_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is stored and how it is named does not depend on it."""
+    (tmp_path / "files").mkdir()
+    (tmp_path / "again").mkdir()
+    (tmp_path / "files/big").write_bytes(bytes(range(256)) * 40)
+    expected = build(tmp_path, None, tmp_path / "files"), digest_of(tmp_path / "files")
+    monkeypatch.setattr("powernode.module.tree._PIECE", 1000)
+    monkeypatch.setattr("powernode.module.tree._Waiting.read", None)
+    found = build(tmp_path / "again", None, tmp_path / "files"), digest_of(tmp_path / "files")
+    assert images.from_tree(found[0], min_version=1) == images.from_tree(expected[0], min_version=1)
+    assert found[1] == expected[1]
+
+
+def test_a_file_that_became_shorter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/big").write_bytes(b"x" * 5000)
+    tree = TreeBuilder(latest_s=LATEST)
+    tree.add_folder(tmp_path / "files")
+    os.truncate(tmp_path / "files/big", 4000)
+    monkeypatch.setattr("powernode.module.tree._PIECE", 1000)
+    store = ObjectStore.create(tmp_path / "objects")
+    with pytest.raises(DataError) as caught, store.batch() as batch:
+        store_files(tree.freeze(), batch)
+    assert caught.value.code == "module.tree.changed"
+    assert list(store.digests()) == []

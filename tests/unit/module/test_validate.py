@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from powernode.base.errors import DataError, OperatorError
+from powernode.manifest import overlap
 from powernode.module import directory
 from powernode.module.known import Known
 from powernode.module.lock import Request
@@ -324,6 +326,26 @@ class TestGlobs:
         assert told(look(tmp_path, HEAD + "file_spec: [/**]\n", ["home/me/x"])) == [(3, 12, "manifest.home")]
         assert told(look(tmp_path, HEAD, ["home/me/x"])) == [(1, 1, "manifest.home")]
 
+    def test_what_is_said_of_homes_is_no_error_to_do(self, tmp_path: Path) -> None:
+        hints = {
+            look(tmp_path / "a", HEAD + "file_spec: [/etc/**]\n", ["etc/a", "home/me/x"]).findings[0].problem.hint,
+            "nothing below /home ships: " + str(look(tmp_path / "b", HEAD, ["home/me/x"]).findings[0].problem.hint),
+            "nothing below /home ships: "
+            + str(look(tmp_path / "c", HEAD + "file_spec: [/home/me/**]\n").findings[0].problem.hint),
+        }
+        assert hints == {"nothing below /home ships: ship it below /etc/skel, or declare the user in `users`"}
+
+    def test_braces(self, tmp_path: Path) -> None:
+        text = "file_spec: ['/etc/{a,b}', '/etc/\\{c,d}', '/etc/{e}']\n"
+        report = look(tmp_path, HEAD + text, ["etc/{a,b}", "etc/{c,d}", "etc/{e}"])
+        assert told(report) == [(3, 13, "module.glob.braces")]
+
+    def test_more_globs_than_are_compared(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(overlap.Effort.__init__, "__defaults__", (2_000,))
+        lists = (f'"/*/*a*b*{number}"' for number in range(100)), (f'"/*/*c*d*{number}"' for number in range(100))
+        text = "mask: [{}]\nprotected_spec: [{}]\n".format(*map(", ".join, lists))
+        assert told(look(tmp_path, HEAD + text)) == [(1, 1, "module.glob.uncompared")]
+
     def test_the_files_of_options_count(self, tmp_path: Path) -> None:
         text = "file_spec: [/etc/a, /etc/b]\nbuild: {options: [{name: ssh, packages: []}]}\n"
         folder = source(tmp_path / "site", HEAD + text, ["etc/a", "../rootfs-ssh/etc/b", "../rootfs-ssh/etc/c"])
@@ -337,6 +359,36 @@ class TestGlobs:
         report = validate(folder, ask=nothing)
         assert told(report) == [(1, 1, "module.rootfs.type")]
         assert report.findings[0].problem.found == "/etc/pipe"
+
+    @pytest.mark.parametrize("name", ["rootfs", "rootfs-ssh"])
+    def test_a_link_in_the_place_of_the_folder(self, tmp_path: Path, name: str) -> None:
+        folder = source(tmp_path / "site", HEAD + "build: {options: [{name: ssh, packages: []}]}\n")
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).symlink_to("/etc")
+        assert told(validate(folder, ask=nothing)) == [(1, 1, "module.rootfs.folder")]
+
+    def test_a_name_that_is_not_utf8(self, tmp_path: Path) -> None:
+        folder = source(tmp_path / "site", HEAD, ["etc/a"])
+        (folder / os.fsdecode(b"rootfs/etc/\xff")).touch()
+        report = validate(folder, ask=nothing)
+        assert told(report) == [(1, 1, "module.rootfs.name")]
+        assert report.findings[0].problem.found == "/etc/\\xff"
+
+    def test_folders_that_are_too_deep(self, tmp_path: Path) -> None:
+        folder = source(tmp_path / "site", HEAD, ["etc/a"])
+        here = os.open(folder / "rootfs", os.O_RDONLY)
+        for _ in range(25):
+            os.mkdir("x" * 200, dir_fd=here)
+            below = os.open("x" * 200, os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+        os.close(here)
+        assert told(validate(folder, ask=nothing)) == [(1, 1, "module.rootfs.name")]
+
+    def test_more_than_a_layer_holds(self, tmp_path: Path) -> None:
+        folder = source(tmp_path / "site", HEAD, ["etc/a"])
+        os.truncate(folder / "rootfs/etc/a", 60 << 30)
+        assert told(validate(folder, ask=nothing)) == [(1, 1, "module.rootfs.size")]
 
     def test_links_are_not_followed(self, tmp_path: Path) -> None:
         folder = source(tmp_path / "site", HEAD + "file_spec: [/etc/up]\n", ["etc/x"])
@@ -454,8 +506,10 @@ def test_a_source_in_hand_has_no_fault(tmp_path: Path) -> None:
 
 def test_the_page_lists_every_finding_of_ours() -> None:
     root = Path(__file__).parents[3]
-    sources = [root / "src/powernode/module" / name for name in ("validate.py", "_cross.py", "_globcheck.py")]
+    sources = [
+        root / "src/powernode/module" / name for name in ("validate.py", "_cross.py", "_globcheck.py", "source.py")
+    ]
     codes = {code for path in sources for code in re.findall(r'"((?:module|dependency)\.[a-z.-]+)"', path.read_text())}
     page = (root / "docs/module-manifest.md").read_text("utf-8").split("## What validate finds")[1]
     listed = set(re.findall(r"`((?:module|dependency)\.[a-z.-]+)`", page))
-    assert codes - {"module.validate.other"} == listed
+    assert codes - {"module.validate.other", "module.source.missing", "module.source.type"} == listed

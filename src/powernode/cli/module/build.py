@@ -45,10 +45,14 @@ def run(arguments: Arguments) -> int:
     folder = Path(arguments.operands[0] if arguments.operands else ".")
     manifest = read_source(folder).manifest
     cache = default_cache(os.environ)
+    arches = _arches(arguments.arch)
+    packages = [*manifest.package_spec]
+    packages += [name for each in manifest.build.options if each.name in arguments.option for name in each.packages]
+    needs_locks = bool(packages) and not arguments.containerfile
     request = Request(
         folder=folder,
-        version=version.choose(arguments.version, folder),
-        arches=_arches(arguments.arch),
+        version=version.choose(arguments.version, folder, arches=arches if needs_locks else ()),
+        arches=arches,
         options=tuple(dict.fromkeys(arguments.option)),
         containerfile=arguments.containerfile,
         jobs=arguments.jobs or len(os.sched_getaffinity(0)),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from powernode.debian.lock import Lock
     from powernode.manifest.model import ModuleManifest
+    from powernode.module.lock import Request
 
 COMMAND = Command(
     "module lock",
@@ -73,20 +74,36 @@ def _old(path: Path) -> Lock | None:
     """The lock to compare with; one that cannot be read, after a merge in git say, is replaced like one that is old."""
     from powernode.base.errors import DataError
     from powernode.debian import lock as locks
+    from powernode.module.lock import content
 
     try:
-        return locks.parse(path.read_bytes())
+        return locks.parse(content(path))
     except (FileNotFoundError, DataError):
         return None
 
 
 def resolve(manifest: ModuleManifest, arch: str, cache: Path, archive: str | None) -> Lock:
     """The module's lock as the archive is now."""
+    from powernode.base.errors import OperatorError
     from powernode.debian.apt import PrivateApt
-    from powernode.module import lock
+    from powernode.module import known, lock
 
     request = lock.Request.of(manifest)
     chosen = lock.archive_for(manifest.build.apt_snapshot, archive)
     private = PrivateApt(request.suite, arch, cache / "apt", chosen, components=lock.COMPONENTS)
     private.update()
-    return lock.resolve(private, request, arch)
+    try:
+        return lock.resolve(private, request, arch)
+    except OperatorError as error:
+        if error.code == "module.lock.unresolved":
+            error.hint = _meant(request, known.of_archive(private, "").names) or error.hint
+        raise
+
+
+def _meant(request: Request, names: frozenset[str]) -> str:
+    """What may have been meant by the names that the archive does not know."""
+    from powernode.module.suggest import near
+
+    wanted = {name for group in request.by_group().values() for name in group}
+    close = {name: near(name, [other for other in names if other[:2] == name[:2]]) for name in sorted(wanted - names)}
+    return "; ".join(f"did you mean {other} by {name}?" for name, other in close.items() if other is not None)
