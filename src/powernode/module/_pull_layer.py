@@ -3,16 +3,17 @@
 
 Invariants: nothing is stored before the composefs image made from the layer's table of contents has the digest that the
 artifact states; of a long range no more than a piece is in memory; a layer that comes as a whole is checked by its
-digest before it is used.
+digest before it is used; what a shared store has already, or an old directory, is measured before it counts.
 
     fetching = Fetching(registry, described, progress, spool=work, jobs=4)
-    image = fetching.fill(store, old)
+    image = fetching.fill(store, old, is_shared=False)
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from powernode.composefs import image as images
 from powernode.composefs.store import ObjectStore, object_path
 from powernode.module import directory as modules
 from powernode.module import layer as layers
+from powernode.module._held import changed, sizes_of
 from powernode.module.artifact import Described
 from powernode.oci.blobs import on_this_machine
 from powernode.oci.client import Registry
@@ -53,10 +55,11 @@ class Fetching:
         self._jobs = jobs
         self._lock = Lock()
 
-    def fill(self, store: ObjectStore, old: Path) -> bytes:
+    def fill(self, store: ObjectStore, old: Path, *, is_shared: bool) -> bytes:
         """Puts everything into the store and returns the image; what `old` has is not fetched again."""
         toc = self._toc()
-        image = images.from_tree(layers.tree_of(toc), min_version=modules.MIN_VERSION)
+        tree = layers.tree_of(toc)
+        image = images.from_tree(tree, min_version=modules.MIN_VERSION)
         if images.digest(image) != self._expected:
             raise DataError(
                 "module.pull.composefs",
@@ -65,9 +68,12 @@ class Fetching:
                 found=str(images.digest(image)),
                 hint="do not use it",
             )
-        wanted = list(images.objects(image))
+        wanted = sizes_of(tree)
         self.objects = len(wanted)
-        _reuse(store, old, store.missing(wanted))
+        absent = store.missing(wanted)
+        if is_shared:
+            _require_intact(store, wanted.keys() - set(absent))
+        _reuse(store, old, absent)
         ranges = layers.missing(toc, store)
         self.fetched = sum(len(part.files) for part in ranges)
         if ranges:
@@ -144,6 +150,18 @@ def _require_space(store: ObjectStore, ranges: Sequence[layers.Range]) -> None:
             expected=f"{needed} bytes",
             found=f"{free} bytes",
             hint="free some space; nothing was fetched",
+        )
+
+
+def _require_intact(store: ObjectStore, present: AbstractSet[bytes]) -> None:
+    """Others use the store: nothing that is in it is replaced behind their backs."""
+    damaged = changed(Path(store.path), sorted(present))
+    if damaged:
+        raise DataError(
+            "module.pull.store-damaged",
+            f"{len(damaged)} objects in {store.path} are not what they are called",
+            found=object_path(damaged[0]),
+            hint=f"`powernode composefs fsck --repair {store.path}` sets them aside; then pull again",
         )
 
 

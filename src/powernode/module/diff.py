@@ -20,6 +20,7 @@ from powernode.base.errors import DataError, OperatorError
 from powernode.composefs.tree import BlockDevice, CharacterDevice, Directory, Node, RegularFile, Symlink, walk
 from powernode.manifest.problem import path_text
 from powernode.module._debversion import order
+from powernode.module._held import sizes_of
 from powernode.module.inspect import Part
 from powernode.module.shipped import Shipped
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from powernode.manifest.problem import Path
 
 __all__ = ["Difference", "FieldChange", "FileChange", "PackageChange", "Transfer", "compare"]
+
+_IN_DIRECTORIES = frozenset(("name", "file_spec", "mask", "protected_spec", "dependency_spec"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +78,11 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """`packages` is None where one of the modules does not say which it has."""
+    """`packages` is None where one of the modules does not say which it has. Without `whole_manifest`, `fields` are of
+    what a module directory has of a manifest."""
 
     fields: tuple[FieldChange, ...]
+    whole_manifest: bool
     packages: tuple[PackageChange, ...] | None
     files: tuple[FileChange, ...]
     transfer: Transfer
@@ -92,18 +97,28 @@ def compare(before: Part, after: Part) -> Difference:
             found=f"{before.architecture} and {after.architecture}",
             hint="give --arch",
         )
+    documents = before.document, after.document
+    whole_manifest = (before.layer is None) == (after.layer is None)
+    if not whole_manifest:
+        documents = _in_directories(before.document), _in_directories(after.document)
     said = ("version", before.version, after.version)
     fields = [FieldChange(field=said[0], before=said[1], after=said[2])] if said[1] != said[2] else []
     packages = None
     if before.packages is not None and after.packages is not None:
         packages = tuple(_packages(before.packages, after.packages))
     return Difference(
-        fields=(*fields, *_fields((), dict(before.document), dict(after.document))),
+        fields=(*fields, *_fields((), dict(documents[0]), dict(documents[1]))),
+        whole_manifest=whole_manifest,
         packages=packages,
         files=tuple(_files(before.tree, after.tree)),
         transfer=_transfer(before, after),
         same_image=before.composefs == after.composefs,
     )
+
+
+def _in_directories(document: Mapping[str, Json]) -> Mapping[str, Json]:
+    """What both a manifest and a module directory say: that one of them lacks the rest is no difference."""
+    return {name: value for name, value in document.items() if name in _IN_DIRECTORIES}
 
 
 def _fields(path: Path, before: Json, after: Json) -> Iterator[FieldChange]:
@@ -196,8 +211,8 @@ def _text(data: bytes) -> str:
 
 
 def _transfer(before: Part, after: Part) -> Transfer:
-    sizes = _objects(after.tree)
-    absent = sizes.keys() - _objects(before.tree).keys()
+    sizes = sizes_of(after.tree)
+    absent = sizes.keys() - sizes_of(before.tree).keys()
     stored = None
     if after.layer is not None:
         stored = after.overhead + sum(after.stored.get(digest, 0) for digest in absent)
@@ -207,8 +222,3 @@ def _transfer(before: Part, after: Part) -> Transfer:
         total=sum(sizes.values()),
         stored=stored,
     )
-
-
-def _objects(tree: Directory) -> Mapping[bytes, int]:
-    nodes = (node for _, node in walk(tree))
-    return {node.digest: node.size for node in nodes if isinstance(node, RegularFile) and node.digest is not None}

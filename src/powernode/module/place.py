@@ -5,7 +5,9 @@ Invariants: a place holds what was there before or what was made, whole, also af
 something in one place at once, each takes out whole what the other had put in. What a process left that was killed is
 removed by the next one that works beside the same place, and nothing that is somebody else's.
 
-Out of scope: whether what is in the place may be replaced (the caller looks before).
+Only a folder takes another's place: a file or a link there is a refusal, and callers resolve links before.
+
+Out of scope: whether the folder in the place may be replaced (the caller looks before).
 
     with beside(out) as work:
         fill(work / "new")
@@ -17,13 +19,14 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from powernode.base.durable import sync_folder
-from powernode.base.errors import MachineError
+from powernode.base.errors import MachineError, OperatorError
 from powernode.linux import files
 
 __all__ = ["beside", "put"]
@@ -48,11 +51,20 @@ def beside(place: Path) -> Iterator[Path]:
 
 def put(new: Path, place: Path) -> None:
     """`new` in the place of `place`, in one step; what was there is then where `new` was."""
+    _refuse_other_than_folders(place)
     with _opened(new) as fd:
         files.syncfs(fd)
     while not (_exchanged(new, place) or _moved(new, place)):
         pass  # somebody has put something there, or taken it away, between the two
     sync_folder(str(place.parent))
+
+
+def _refuse_other_than_folders(place: Path) -> None:
+    with suppress(FileNotFoundError):
+        if not stat.S_ISDIR(place.lstat().st_mode):
+            raise OperatorError(
+                "module.place.no-folder", f"{place} is there, and is no folder", hint="move it away, or name another"
+            )
 
 
 def _exchanged(new: Path, place: Path) -> bool:

@@ -3,9 +3,11 @@
 
 Invariants: everything follows from one digest, which the caller has verified: manifest, configuration and layer are
 named by it, and the composefs image made from the layer's table of contents has the digest that the manifest states;
-every object is compared with its fs-verity digest. A directory holds the old module or the new one, whole, and when it
-holds the one that is asked for only manifests are transferred. How much may belong to an artifact is bounded (`refer`),
-and what is asked for by name and version is what comes (`expected`).
+every object that is fetched, or taken from the old directory or a shared store, is compared with its fs-verity digest.
+A directory holds the old module or the new one, whole. If it holds the one that is asked for, with objects of the right
+sizes (`recheck`: digests), only manifests are transferred; a damaged one is replaced. In a shared store nothing is: a
+damaged object there is a refusal. How much may belong to an artifact is bounded (`refer`), and what is asked for by
+name and version is what comes (`expected`).
 
 Out of scope: whom to believe (`verify`), which modules belong together.
 
@@ -15,10 +17,11 @@ Out of scope: whom to believe (`verify`), which modules belong together.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Self
@@ -27,9 +30,11 @@ from powernode import verity
 from powernode.base import canonical
 from powernode.base.durable import write_durably
 from powernode.base.errors import DataError, OperatorError, PowernodeError
+from powernode.composefs import image as images
 from powernode.composefs.store import ObjectStore
 from powernode.manifest.model import ModuleManifest, from_document
 from powernode.module import directory as modules
+from powernode.module._held import changed, of_other_size, sizes_of
 from powernode.module._pull_layer import Fetching, Progress
 from powernode.module.artifact import Described, read_config
 from powernode.module.expected import Expected
@@ -82,15 +87,18 @@ def pull(
     store: Path | None = None,
     effective_priority: int = modules.DEFAULT_PRIORITY,
     expected: Expected | None = None,
+    recheck: bool = False,
     jobs: int = 4,
     progress: Progress | None = None,
 ) -> Pulled:
-    """The module for `arch` in `directory`; with `store`, its objects are in that store and linked from there."""
+    """The module for `arch` in `directory`, or where that leads as a link; with `store`, its objects are in that store
+    and linked from there. With `recheck`, every object of an unchanged module is measured."""
+    directory = Path(os.path.realpath(directory))
     _refuse_others(directory)
     expected = expected or Expected()
     entry = entry_for(registry, root, arch)
-    there = _whole(directory, store, effective_priority) if _origin(directory) == entry.digest else None
-    if there is not None:
+    there = _whole(directory, store, effective_priority, recheck) if _origin(directory) == entry.digest else None
+    if there is not None and _origin(directory) == entry.digest:  # and no other pull took its place while it was read
         expected.check(there.facts.name, there.facts.version, code=_CODE)
         return Pulled(
             module=there, manifest=entry.digest, is_unchanged=True, objects=0, fetched_objects=0, layer_bytes=0
@@ -112,15 +120,17 @@ def pull(
         new = work / "new"
         fetching = Fetching(registry, described, progress, spool=work, jobs=jobs)
         shared = None if store is None else _store(store)
-        modules.write(new, facts, lambda own: fetching.fill(shared or own, directory / modules.OBJECTS))
+        old = directory / modules.OBJECTS
+        modules.write(new, facts, lambda own: fetching.fill(shared or own, old, is_shared=shared is not None))
         if shared is not None:
             (new / modules.OBJECTS).rmdir()
             (new / modules.OBJECTS).symlink_to(shared.path)
         origin = canonical.encode({"manifest": entry.digest, "root": root.digest, "from": str(registry.reference)})
         write_durably(str(new / ORIGIN), origin, mode=0o644)
+        module = replace(modules.read(new), directory=directory)  # once it has its place, another may take that
         put(new, directory)
     return Pulled(
-        module=modules.read(directory),
+        module=module,
         manifest=entry.digest,
         is_unchanged=False,
         objects=fetching.objects,
@@ -228,22 +238,37 @@ def _facts(described: Described, manifest: ModuleManifest, effective_priority: i
 
 
 def _refuse_others(directory: Path) -> None:
-    """What is replaced is removed, so it had better come from a registry."""
+    """What is replaced is removed, so it had better come from a registry; and it must be one that can be replaced."""
+    if directory.is_symlink() or (directory.exists() and not directory.is_dir()):  # links that go round in circles
+        raise OperatorError(f"{_CODE}.exists", f"{directory} is no folder", hint="name a new one")
+    if directory.is_mount() or (directory.exists() and directory.samefile(os.curdir)):
+        raise OperatorError(
+            f"{_CODE}.in-use",
+            f"{directory} cannot be replaced in one step",
+            expected="a folder that is neither the current one nor a mount point",
+            hint=f"name a folder in it, such as {directory / 'NAME'}",
+        )
     if directory.exists() and not (directory / ORIGIN).is_file() and any(directory.iterdir()):
         raise OperatorError(
-            f"{_CODE}.exists", f"{directory} holds what was not pulled", expected=f"a folder with {ORIGIN}, or none"
+            f"{_CODE}.exists",
+            f"{directory} holds what was not pulled",
+            expected=f"a folder with {ORIGIN}, or none",
+            hint="name a new folder, or move this one away",
         )
 
 
-def _whole(directory: Path, store: Path | None, effective_priority: int) -> modules.Module | None:
-    """The module that is there, if it is as asked for; a damaged one is as good as none, and is replaced."""
+def _whole(directory: Path, store: Path | None, effective_priority: int, recheck: bool) -> modules.Module | None:
+    """The module that is there, if it is as asked for; one that is seen to be damaged is as good as none."""
     objects = directory / modules.OBJECTS
     linked = objects.resolve() if objects.is_symlink() else None
     if linked != (None if store is None else store.resolve()):
         return None
     try:
         module = modules.read(directory)
-    except PowernodeError:
+        sizes = sizes_of(images.to_tree(module.image.read_bytes()))
+    except (OSError, PowernodeError):  # also if another pull takes its place meanwhile
+        return None
+    if of_other_size(objects, sizes) or (recheck and changed(objects, sizes)):
         return None
     return module if module.facts.effective_priority == effective_priority else None
 

@@ -77,9 +77,7 @@ def decrypt(pem: bytes, passphrase: bytes) -> bytes:
         return bytes(secret.decrypt(box.ciphertext, box.nonce))
     except nacl.exceptions.CryptoError:
         raise OperatorError(
-            "signing.passphrase",
-            "the passphrase does not open the key",
-            hint="the file may be damaged as well",
+            "signing.passphrase", "the passphrase does not open the key, or the key is damaged"
         ) from None
 
 

@@ -20,12 +20,16 @@ from powernode.base import canonical
 from powernode.base.errors import OperatorError
 from powernode.base.fields import Fields
 
-__all__ = ["AUDIENCE", "KINDS", "MAPPINGS", "Issuer", "NameRules", "encode", "parse"]
+__all__ = ["AUDIENCE", "EXAMPLE", "KINDS", "MAPPINGS", "Issuer", "NameRules", "encode", "parse"]
 
 AUDIENCE = "sigstore"
 """What tools that ask CI systems for tokens to sign with put into `aud`."""
 
+EXAMPLE = '{"issuer": "https://git.example.org", "kind": "gitea"}'
+"""An entry of the list, for people who have to write one."""
+
 MAX_BYTES = 64 << 10
+_MAX_ISSUERS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +118,15 @@ class Issuer:
 
 def parse(data: bytes) -> tuple[Issuer, ...]:
     """A JSON list of objects with `issuer`, `kind` and, if need be, `audience` and `base`."""
-    what = "the list of issuers"
-    document = canonical.decode(data, what=what, max_bytes=MAX_BYTES)
+    document = canonical.decode(data, what="the list of issuers", max_bytes=MAX_BYTES)
+    if not isinstance(document, list) or len(document) > _MAX_ISSUERS:
+        raise _refusal("the issuers are no list", expected=f"[{EXAMPLE}], of at most {_MAX_ISSUERS}")
     found = []
-    with Fields({"issuers": document}, code="signing.issuers", what=what) as fields:
-        for item in fields.each("issuers", most=64):
+    for number, each in enumerate(document, 1):
+        what = f"issuer {number} of the list"
+        if not isinstance(each, dict):
+            raise _refusal(f"{what} is no object", expected=EXAMPLE, found=repr(each)[:200])
+        with Fields(each, code="signing.issuers", what=what) as item:
             base = item.text("base") if item.has("base") else None
             audience = item.text("audience", AUDIENCE)
             found.append(Issuer.of(item.text("issuer"), item.text("kind"), audience=audience, base=base))

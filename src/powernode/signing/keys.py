@@ -15,6 +15,7 @@ Out of scope: where keys are kept and who may read the file; where passphrases c
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TypeAlias
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -117,12 +118,12 @@ def load(private_pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
             key = serialization.load_pem_private_key(private_pem, password=passphrase if encrypted else None)
     except TypeError as error:
         if passphrase is not None:  # the library takes an empty one for none
-            raise _passphrase("an empty one") from error
+            raise _passphrase() from error
         raise _encrypted() from error
     except (ValueError, UnsupportedAlgorithm) as error:
         if encrypted:  # what a wrong passphrase makes of the key may look like anything
-            raise _passphrase(str(error)) from error
-        raise DataError("signing.key", "this is no private key", expected="PEM, PKCS #8", found=str(error)) from error
+            raise _passphrase() from error
+        raise _no_key("a secret key", private_pem) from error
     return as_private_key(key)
 
 
@@ -153,7 +154,7 @@ def load_public(public_pem: bytes) -> PublicKey:
     try:
         return as_public_key(serialization.load_pem_public_key(public_pem))
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise DataError("signing.key", "this is no public key", expected="PEM", found=str(error)) from error
+        raise _no_key("a public key", public_pem) from error
 
 
 def kind(key: PublicKey) -> str:
@@ -204,13 +205,18 @@ def _not_believed() -> OperatorError:
     )
 
 
-def _passphrase(found: str) -> OperatorError:
-    return OperatorError(
-        "signing.passphrase",
-        "the passphrase does not open the key",
-        found=found,
-        hint="the file may be damaged as well",
-    )
+def _passphrase() -> OperatorError:
+    return OperatorError("signing.passphrase", "the passphrase does not open the key, or the key is damaged")
+
+
+def _no_key(wanted: str, pem: bytes) -> DataError:
+    """By the label of the PEM: what the library says of it is for who uses the library."""
+    label = re.search(rb"-----BEGIN ([A-Z0-9 ]{1,60})-----", pem)
+    if label is None:
+        return DataError("signing.key", f"this is not {wanted}", expected="PEM", found="something else")
+    found = label[1].decode()
+    is_damaged = found.endswith("PRIVATE KEY" if "secret" in wanted else "PUBLIC KEY")
+    return DataError("signing.key", f"this is not {wanted}", found=f"a damaged {found}" if is_damaged else f"a {found}")
 
 
 def _encrypted() -> OperatorError:

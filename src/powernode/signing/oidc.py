@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from powernode.base import canonical
 from powernode.base.errors import DataError
@@ -79,9 +80,11 @@ def verify(token: bytes, issuer: Issuer, keys: Sequence[jwks.Key], *, now: int) 
         found = repr(audiences)[:200]
         raise _refusal("audience", "the token is meant for somebody else", expected=issuer.audience, found=found)
     if now >= expiry:
-        raise _refusal("expired", "the token is over", expected=f"before {expiry}", found=f"it is {now}")
+        raise _refusal("expired", "the token is over", expected=f"before {_utc(expiry)}", found=f"it is {_utc(now)}")
     if now < start - _SKEW_S:
-        raise _refusal("early", "the token is not valid yet", expected=f"from {start} on", found=f"it is {now}")
+        raise _refusal(
+            "early", "the token is not valid yet", expected=f"from {_utc(start)} on", found=f"it is {_utc(now)}"
+        )
     return _identity(issuer, claims)
 
 
@@ -150,6 +153,14 @@ def _challenge(claims: Mapping[str, Json]) -> str:
         if isinstance(value, str) and value:
             return value
     raise _refusal("claim", "the token names nobody", expected="the claim sub")
+
+
+def _utc(seconds: int) -> str:
+    """As RFC 3339 has it; a token may say any number."""
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    except (OverflowError, ValueError, OSError):
+        return str(seconds)
 
 
 def _refusal(cause: str, message: str, *, expected: str | None = None, found: str | None = None) -> DataError:

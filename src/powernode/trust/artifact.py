@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from powernode.base.errors import DataError, OperatorError
 from powernode.trust import rekor, sct, timestamp, x509
+from powernode.trust._utc import utc
 from powernode.trust.algorithms import is_by
 from powernode.trust.policy import Found, Identity, Kind, Policy, Proof, Statement, TimeSource
 from powernode.trust.unpack import Material, unpack
@@ -52,6 +53,7 @@ __all__ = [
 
 MAX_FOUND = 64
 _MAX_TOLD = 8000  # characters of reasons: some quote what a stranger wrote
+_MAX_HINT = 100
 
 COSIGN_SIGNATURE = "https://sigstore.dev/cosign/sign/v1"
 """The predicate type by which a statement says no more than that its subject is signed."""
@@ -96,8 +98,10 @@ def _stage(cause: str) -> Iterator[None]:
         raise _ReasonError(cause, error) from error
 
 
-def _reason(cause: str, message: str, *, expected: str | None = None, found: str | None = None) -> _ReasonError:
-    return _ReasonError(cause, DataError(f"trust.artifact.{cause}", message, expected=expected, found=found))
+def _reason(
+    cause: str, message: str, *, expected: str | None = None, found: str | None = None, hint: str | None = None
+) -> _ReasonError:
+    return _ReasonError(cause, DataError(f"trust.artifact.{cause}", message, expected=expected, found=found, hint=hint))
 
 
 def _first(
@@ -133,9 +137,15 @@ def _first(
 def _refusal(digest: str, reasons: Sequence[tuple[Found, _ReasonError]]) -> DataError:
     if not reasons:
         return DataError(
-            "trust.artifact.unsigned", "nobody has signed this", expected=f"a signature for {digest}", found="none"
+            "trust.artifact.unsigned",
+            "nobody has signed this",
+            expected=f"a signature for {digest}",
+            found="none",
+            hint="whoever publishes it signs it: `powernode module sign`",
         )
-    furthest = max(reasons, key=lambda item: _STAGES.index(item[1].cause))[1]
+    # The one that was closest to being good says most, so it comes first.
+    reasons = sorted(reasons, key=lambda item: -_STAGES.index(item[1].cause))
+    furthest = reasons[0][1]
     if len(reasons) == 1:
         one, error = reasons[0][0], furthest.error
         message = f"the signature in {one.where} is not good: {error.message}"
@@ -169,9 +179,9 @@ def _proof(digest: str, found: Found, material: Material, policy: Policy, now: i
         if is_by(key, material.message, material.signature):
             return _proof_by_key(digest, found, material, policy, key, now)
     if material.leaf is None:
-        raise _reason("key", "no key we believe has signed it, and there is no certificate with it")
+        raise _by_no_key(policy, material, "no key we believe has signed it, and there is no certificate with it")
     if not policy.identities:
-        raise _reason("key", "no key we believe has signed it; certificates are not asked for")
+        raise _by_no_key(policy, material, "no key we believe has signed it; certificates are not asked for")
     if not is_by(material.leaf.key, material.message, material.signature):
         raise _reason("key", "the certificate's key has not signed it")
     reasons = []
@@ -184,6 +194,18 @@ def _proof(digest: str, found: Found, material: Material, policy: Policy, now: i
     if not reasons:
         raise _reason("root", "the trust roots have no certificate authority")
     raise max(reasons, key=lambda reason: _STAGES.index(reason.cause))
+
+
+def _by_no_key(policy: Policy, material: Material, message: str) -> _ReasonError:
+    """With the ids of the keys that were asked for, and of the one that the signature calls its own."""
+    believed = " or ".join(f"key {key.key_id}" for key in policy.keys)
+    if material.leaf is not None:
+        found = "a certificate"
+    elif material.key_hint:
+        found = f"a signature that calls its key {material.key_hint[:_MAX_HINT]}"
+    else:
+        found = None
+    return _reason("key", message, expected=believed or "a certificate", found=found)
 
 
 def _proof_by_key(digest: str, found: Found, material: Material, policy: Policy, key: PublicKey, now: int) -> Proof:
@@ -278,7 +300,7 @@ def _check_log(
 def _check_log_at(logged: rekor.Logged, time: int) -> None:
     """An inclusion proof alone does not say when the log signed it."""
     if not logged.log.is_valid(time):
-        raise _reason("log", "the log's key was not valid at the time of the signature", found=str(time))
+        raise _reason("log", "the log's key was not valid at the time of the signature", found=utc(time))
 
 
 def _check_timestamps(material: Material, authorities: Sequence[Authority]) -> list[int]:
@@ -304,8 +326,8 @@ def _check_times(
             raise _reason(
                 "expired",
                 "the certificate is not valid now, and nobody we trust says when the signature was made",
-                expected=f"{leaf.not_before} to {leaf.not_after}",
-                found=str(now),
+                expected=f"{utc(leaf.not_before)} to {utc(leaf.not_after)}",
+                found=utc(now),
             )
         times = [(TimeSource.CLOCK, min(now, leaf.not_after))]
     for source, time in times:
@@ -314,15 +336,15 @@ def _check_times(
                 raise _reason(
                     "expired",
                     f"a certificate was not valid when the signature was made, as the {source.value} says",
-                    expected=f"{certificate.not_before} to {certificate.not_after}",
-                    found=str(time),
+                    expected=f"{utc(certificate.not_before)} to {utc(certificate.not_after)}",
+                    found=utc(time),
                 )
         if not authority.is_valid(time):
             raise _reason(
                 "expired",
                 f"the authority was not to be believed when the signature was made, as the {source.value} says",
-                expected=f"{authority.start} to {authority.end}",
-                found=str(time),
+                expected=f"{utc(authority.start)} to {utc(authority.end)}",
+                found=utc(time),
             )
     return times[0]
 
@@ -338,6 +360,7 @@ def _check_identity(leaf: Certificate, identities: Sequence[Identity]) -> tuple[
             "somebody else has signed it",
             expected=" or ".join(str(one.subject) for one in identities),
             found=", ".join(map(repr, names))[:500] or "a certificate without a name",
+            hint=next((hint for one in identities for name in names if (hint := one.subject.nearly(name))), None),
         )
     for name, one in named:
         if issuer is not None and one.issuer.matches(issuer):
@@ -347,4 +370,5 @@ def _check_identity(leaf: Certificate, identities: Sequence[Identity]) -> tuple[
         "somebody else vouches for the signer's name",
         expected=" or ".join(str(one.issuer) for _, one in named),
         found=repr(issuer)[:500] if issuer is not None else "nobody",
+        hint=next((hint for _, one in named if (hint := one.issuer.nearly(issuer or ""))), None),
     )

@@ -35,6 +35,7 @@ _MAX_PATTERN = 512
 _MAX_STATES = 2048
 _MAX_DEPTH = 16
 _MAX_REPEAT = 256
+_MAX_TRIED = 16
 
 _ESCAPABLE = frozenset(r"\.+*?()|[]{}^$/-_@:#&~%=!,;<>'\"` ")
 _CLASSES = {
@@ -85,6 +86,17 @@ class Pattern:
         if len(text) > MAX_SUBJECT:
             return False
         return text == self.expression if self._machine is None else self._machine.accepts(text)
+
+    def nearly(self, text: str) -> str | None:
+        """What to try, if somebody may have meant `text`."""
+        if self._machine is None:
+            near = text != self.expression and text.rstrip("/") == self.expression.rstrip("/")
+            return "they differ in a / at the end" if near else None
+        # A name has few places where the part that is meant may end; every one of them would take long to try.
+        ends = [end for end, letter in enumerate(text[:MAX_SUBJECT]) if letter in "/@"][:_MAX_TRIED]
+        if any(self._machine.accepts(text[: end + more]) for end in ends for more in (0, 1)):
+            return "a pattern has to match the whole name: add .* (or /.*) to allow what comes after it"
+        return None
 
     def __str__(self) -> str:
         return repr(self.expression) if self.is_exact else f"/{self.expression}/"

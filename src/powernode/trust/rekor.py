@@ -26,6 +26,7 @@ from powernode.base.errors import DataError
 from powernode.base.fields import Fields
 from powernode.trust import checkpoint, merkle
 from powernode.trust._json import base64_of, document
+from powernode.trust._utc import utc
 from powernode.trust.algorithms import is_by
 from powernode.trust.pem import blocks
 
@@ -135,8 +136,8 @@ def _check_promise(entry: Entry, promise: bytes, log: Log) -> int:
         raise DataError(
             "trust.log.time",
             "the log's key was not valid when it took the entry in",
-            expected=f"{log.start} to {log.end}",
-            found=str(entry.integrated_time),
+            expected=f"{utc(log.start)} to {utc(log.end)}",
+            found=utc(entry.integrated_time),
         )
     return entry.integrated_time
 

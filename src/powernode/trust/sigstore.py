@@ -52,12 +52,14 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """What was read; either `message_signature` or `envelope` is there. Without `leaf` a bare key has signed."""
+    """What was read; either `message_signature` or `envelope` is there. Without `leaf` a bare key has signed, and
+    `key_hint` is what it calls itself."""
 
     version: tuple[int, int]
     message_signature: MessageSignature | None
     envelope: Envelope | None
     leaf: Certificate | None
+    key_hint: str
     between: tuple[Certificate, ...]
     entries: tuple[Entry, ...]
     timestamps: tuple[bytes, ...]
@@ -72,7 +74,7 @@ def read(data: bytes) -> Bundle:
     if version is None:
         raise fields.refusal("version", "this is no sigstore bundle we know", found=media_type)
     material = fields.fields("verificationMaterial")
-    certificates = _certificates(material, version)
+    certificates, key_hint = _signer(material, version)
     if is_present(fields, "messageSignature") == is_present(fields, "dsseEnvelope"):
         raise fields.refusal("content", f"{what} has to hold either a signature or an envelope")
     return Bundle(
@@ -80,21 +82,23 @@ def read(data: bytes) -> Bundle:
         message_signature=_message_signature(fields) if fields.has("messageSignature") else None,
         envelope=_envelope(fields.fields("dsseEnvelope")) if fields.has("dsseEnvelope") else None,
         leaf=certificates[0] if certificates else None,
+        key_hint=key_hint,
         between=tuple(certificates[1:]),
         entries=_entries(material),
         timestamps=_timestamps(material),
     )
 
 
-def _certificates(material: Fields, version: tuple[int, int]) -> list[Certificate]:
+def _signer(material: Fields, version: tuple[int, int]) -> tuple[list[Certificate], str]:
+    """Its certificates; or none, and the name it gives its key."""
     kinds = [name for name in ("publicKey", "certificate", "x509CertificateChain") if is_present(material, name)]
     if len(kinds) != 1:
         raise material.refusal("content", f"{material.what} has to hold a key's name, a certificate or a chain")
     if kinds[0] == "publicKey":
-        material.fields("publicKey")  # the hint says which key; we try those we believe
-        return []
+        # The hint says which key; we try those we believe, and show it if none of them is.
+        return [], material.fields("publicKey").text("hint", "")
     if kinds[0] == "certificate":
-        return [x509.read(base64_of(material.fields("certificate"), "rawBytes"))]
+        return [x509.read(base64_of(material.fields("certificate"), "rawBytes"))], ""
     if version >= (0, 3):
         raise material.refusal("content", f"{material.what} has a chain, which version 0.3 does away with")
     found = []
@@ -105,7 +109,7 @@ def _certificates(material: Fields, version: tuple[int, int]) -> list[Certificat
         raise material.refusal("content", f"the chain of {material.what} is empty")
     if any(certificate.is_self_issued for certificate in found):
         raise material.refusal("content", f"the chain of {material.what} brings a root along")
-    return found
+    return found, ""
 
 
 def _message_signature(fields: Fields) -> MessageSignature:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from powernode.base.errors import DataError
 from powernode.trust import x509
+from powernode.trust._utc import utc
 from powernode.trust.algorithms import algorithm_of, hash_of
 from powernode.trust.der import INTEGER, OBJECT, OCTET_STRING, SEQUENCE, SET, Reader, context, encode
 from powernode.trust.signature import check_signature
@@ -99,8 +100,8 @@ def _check_signer(token: _Token, authority: Authority, time: int) -> None:
         raise _refusal(
             "authority",
             "the timestamp authority was not to be believed at its time",
-            expected=f"{authority.start} to {authority.end}",
-            found=str(time),
+            expected=f"{utc(authority.start)} to {utc(authority.end)}",
+            found=utc(time),
         )
     algorithm = algorithm_of(token.algorithm, signer.key.kind, digest=token.digest)
     try:

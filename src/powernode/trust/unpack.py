@@ -8,6 +8,7 @@ Out of scope: checking it (`artifact`); the forms themselves (`sigstore`, `simpl
 
 from __future__ import annotations
 
+import binascii
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -45,6 +46,9 @@ class Material:
     """The envelope's."""
 
     leaf: Certificate | None = None
+    key_hint: str = ""
+    """What the signature calls its key; nothing vouches for it."""
+
     between: tuple[Certificate, ...] = ()
     entries: tuple[Entry, ...] = ()
     timestamps: tuple[bytes, ...] = ()
@@ -90,6 +94,7 @@ def unpack(found: Found, *, content: bytes | None) -> Material:
         predicate_type=predicate_type,
         payload=envelope.payload,
         leaf=leaf,
+        key_hint=envelope.signatures[0].key_id,
         between=between,
         entries=entries,
         timestamps=timestamps,
@@ -116,12 +121,22 @@ def _bundle(found: Found, content: bytes | None) -> Material:
         predicate_type=predicate_type,
         payload=payload,
         leaf=bundle.leaf,
+        key_hint=_key_id(bundle.key_hint),
         between=bundle.between,
         entries=bundle.entries,
         timestamps=bundle.timestamps,
         stamped=signature,
         needs_proof=bundle.version >= (0, 2),
     )
+
+
+def _key_id(hint: str) -> str:
+    """Most write the SHA-256 of the key in base64, which is its id in other letters."""
+    try:
+        value = binascii.a2b_base64(hint, strict_mode=True)
+    except ValueError:
+        return hint
+    return value.hex() if len(value) == sha256().digest_size else hint
 
 
 def _statement(payload_type: str, payload: bytes) -> tuple[frozenset[str], str]:

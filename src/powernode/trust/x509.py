@@ -21,6 +21,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from powernode.base.errors import DataError
+from powernode.trust._utc import utc
 from powernode.trust.algorithms import algorithm_of
 from powernode.trust.der import OCTET_STRING, SEQUENCE, UTF8_STRING, Reader, context
 from powernode.trust.keys import PublicKey
@@ -214,8 +215,8 @@ def find_path(
         raise _refusal(
             "expired",
             "the certificate is not valid at the time",
-            expected=f"{leaf.not_before} to {leaf.not_after}",
-            found=str(at),
+            expected=f"{utc(leaf.not_before)} to {utc(leaf.not_after)}",
+            found=utc(at),
         )
     reason = _refusal("path", "nobody we trust has certified the signer", found=f"{len(between)} certificates with it")
     checks = 0
@@ -271,8 +272,8 @@ def _check_authority(parent: Certificate, path: Sequence[Certificate], *, at: in
         raise _refusal(
             "path",
             "a CA on the way is not valid at the time",
-            expected=f"{parent.not_before} to {parent.not_after}",
-            found=str(at),
+            expected=f"{utc(parent.not_before)} to {utc(parent.not_after)}",
+            found=utc(at),
         )
 
 

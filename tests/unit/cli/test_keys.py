@@ -108,6 +108,8 @@ class TestAuthority:
         monkeypatch.setenv("COSIGN_PASSWORD", "secret")
         answer = run("keys", "ca", "--encrypt", "deep")
         assert b"it takes no tokens yet" in answer.out
+        example = answer.out.decode().partition("such as ")[2]
+        assert issuers.parse(example.encode())[0].kind == "gitea"
         assert keys.load(Path("deep/root.key").read_bytes(), b"secret")
         assert authority.load(Path("deep"))[1] == ()
 
@@ -132,7 +134,10 @@ class TestShow:
         run("keys", "new", "--format=cosign", "y")
         assert run("keys", "show", "y.key").out.startswith(b"secret key, encrypted, ecdsa-p256, id ")
         monkeypatch.setenv("COSIGN_PASSWORD", "wrong")
-        assert run("keys", "show", "y.key").code == "signing.passphrase"
+        wrong = run("keys", "show", "y.key")
+        assert (wrong.status, wrong.code) == (2, "signing.passphrase")
+        assert "the passphrase does not open y.key" in wrong.err
+        assert "in COSIGN_PASSWORD" in wrong.err
 
     def test_certificates(self, run: Run) -> None:
         run("keys", "ca", "--name=Example", "ca")
@@ -144,8 +149,14 @@ class TestShow:
 
     def test_what_is_no_key(self, run: Run) -> None:
         Path("x").write_text("hello")
-        assert run("keys", "show", "x").code == "signing.key"
+        answer = run("keys", "show", "x")
+        assert (answer.status, answer.code) == (2, "signing.key")
+        assert "x holds no key" in answer.err
+        Path("cut").write_text("-----BEGIN PRIVATE KEY-----\n?\n-----END PRIVATE KEY-----\n")
+        damaged = run("keys", "show", "cut").err
+        assert "cut: this is not a secret key" in damaged
+        assert "found: a damaged PRIVATE KEY" in damaged
         Path("large").write_bytes(bytes((1 << 20) + 1))
         assert run("keys", "show", "large").code == "cli.keys.size"
         missing = run("keys", "show", "--json", "nowhere")
-        assert (missing.status, json.loads(missing.err)["error"]["code"]) == (4, "cli.system")
+        assert (missing.status, json.loads(missing.err)["error"]["code"]) == (2, "cli.keys.no-file")

@@ -137,6 +137,30 @@ def test_a_layout(run: Run, reference: str, made: Made, tmp_path: Path) -> None:
         assert {each.digest for each in layout.referrers(manifest.digest)} == expected
 
 
+@NEEDS_LIBRARY
+def test_for_people(run: Run, reference: str, keys: tuple[Path, Path], tmp_path: Path) -> None:
+    key, public = keys
+    assert run("module", "sign", f"--key={key}", reference).status == 0
+    words = ["module", "pull", f"--key={public}", "--arch=amd64", reference, tmp_path / "redis"]
+    first = run(*words).out.decode().splitlines()
+    identity = run("keys", "show", public, "--json").json["keys"][0]["id"]
+    assert first[1] == f"  verified: signed by key {identity}"
+    assert "  was there already: no" in first
+    assert "  objects fetched: 1" in first
+    assert "  was there already: yes" in run(*words).out.decode().splitlines()
+
+
+def test_a_recheck(run: Run, reference: str, tmp_path: Path) -> None:
+    words = ["module", "pull", "--insecure-unverified", "--arch=amd64", reference, tmp_path / "redis", "--json"]
+    assert run(*words).status == 0
+    (changed,) = [path for path in (tmp_path / "redis/objects").rglob("*") if path.is_file()]
+    changed.chmod(0o644)
+    changed.write_bytes(b"HELLO" * 100)
+    assert run(*words).json["unchanged"] is True
+    assert run(*words, "--recheck").json["unchanged"] is False
+    assert changed.read_bytes() == b"hello" * 100
+
+
 def test_a_store(run: Run, reference: str, tmp_path: Path) -> None:
     words = ["module", "pull", "--insecure-unverified", f"--store={tmp_path}/store", "--arch=amd64", reference]
     assert run(*words, tmp_path / "one", "--json").json["fetched_objects"] == 1
@@ -151,7 +175,8 @@ def test_a_store(run: Run, reference: str, tmp_path: Path) -> None:
         (["--insecure-unverified", "registry.example.com/acme/redis"], "cli.module.which"),
         (["--insecure-unverified", "acme/redis:v1"], "oci.reference.registry"),
         (["--insecure-unverified", "REFERENCE-none"], "oci.not-found"),
-        (["--key=none", "REFERENCE"], "cli.system"),
+        (["--key=none", "REFERENCE"], "cli.keys.no-file"),
+        (["--insecure-unverified", "--layout", "--recheck", "REFERENCE"], "cli.option"),
     ],
 )
 def test_refused(run: Run, reference: str, tmp_path: Path, words: list[str], code: str) -> None:

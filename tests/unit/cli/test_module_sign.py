@@ -49,7 +49,9 @@ def test_with_a_key(run: Run, layout: str) -> None:
 
 def test_for_people(run: Run, layout: str) -> None:
     lines = run("module", "sign", "--key=x.key", "--cosign-tag", "layout:v1.0.0").out.decode().splitlines()
-    assert f"index {layout}" in lines
+    assert f"signed index {layout}" in lines
+    identity = keys.key_id(keys.load_public(Path("x.pub").read_bytes()))
+    assert lines[-1] == f"6 signatures by key {identity}"
     assert f"  tag sha256-{layout[7:]}.sig" in lines
 
 
@@ -82,6 +84,10 @@ def test_with_a_certificate_of_a_private_authority(run: Run, layout: str, monkey
     assert (said["digest"], said["signer"], said["issuer"]) == (layout, SUBJECT, GITEA)
     assert (said["authority"], said["time_from"]) == ("ca/chain.pem", "clock")
     assert said["until"] == answer.json["signer"]["until"]
+    assert "signed_at" not in said
+    stamped = run(*verify, "--trust-root=ca/trusted_root.json").json
+    assert "signed_at" in stamped
+    assert "checked_at" not in stamped
     year = time.time() + 365 * 86400
     monkeypatch.setattr("time.time", lambda: year)
     assert run(*verify, "--trust-root=ca/trusted_root.json").json["time_from"] == "timestamp"
@@ -94,6 +100,25 @@ def test_a_token_of_somebody_else(run: Run) -> None:
     assert run("module", "sign", *options, "layout").code == "signing.token.signature"
     Path("token").write_bytes(TokenIssuer().token({"iss": "https://elsewhere.example"}))
     assert run("module", "sign", *options, "layout").code == "signing.token.issuer"
+
+
+def test_a_token_that_is_over(run: Run) -> None:
+    options, issuer = authority_files(run), TokenIssuer()
+    Path("jwks.json").write_bytes(issuer.jwks)
+    Path("token").write_bytes(issuer.token({"exp": 1_795_297_946}))
+    answer = run("module", "sign", *options, "layout")
+    assert answer.code == "signing.token.expired"
+    assert "powernode: token: the token is over" in answer.err
+    assert "expected: before 2026-11-21T21:52:26Z" in answer.err
+    Path("jwks.json").write_text("{}")
+    assert "powernode: jwks.json: " in run("module", "sign", *options, "layout").err
+
+
+def test_the_public_half_does_not_sign(run: Run) -> None:
+    answer = run("module", "sign", "--key=x.pub", "layout")
+    assert (answer.status, answer.code) == (2, "signing.key")
+    assert "x.pub is a public key" in answer.err
+    assert "that may be x.key" in answer.err
 
 
 def test_an_issuer_does_not_speak_for_another(run: Run) -> None:
@@ -112,7 +137,10 @@ def test_an_issuer_does_not_speak_for_another(run: Run) -> None:
     assert run("module", "sign", f"--issuer={other}", *options).status == 0
     assert run("module", "sign", "--issuer=https://elsewhere.example", *options).code == "cli.module.signer"
     assert run("keys", "ca", "none").status == 0
-    assert "issuers.json" in run("module", "sign", "--ca=none", *options[1:]).err
+    nobody = run("module", "sign", "--ca=none", *options[1:]).err
+    assert "found: an empty list" in nobody
+    Path("none/issuers.json").write_text(nobody.partition("none/issuers.json: ")[2].splitlines()[0].rstrip(")"))
+    assert run("module", "sign", "--ca=none", *options[1:]).code == "signing.token.issuer"
 
 
 @pytest.mark.parametrize(

@@ -60,8 +60,14 @@ def test_by_a_certificate(run: Run, digest: str, tmp_path: Path, root: str, monk
     assert (said["digest"], said["signer"], said["issuer"]) == (digest, SUBJECT, GITEA)
     assert said["authority"] == root.partition("=")[2]
     assert said["until"] == "2027-01-15T08:10:00Z"
+    # It has no timestamp: all that is known is that the certificate is valid now.
+    assert said["checked_at"] == "2027-01-15T08:05:00Z"
+    assert "signed_at" not in said
     monkeypatch.setattr("time.time", lambda: NOW + 601.0)
-    assert run("module", "verify", *WHO, root, "layout").code == "trust.artifact.expired"
+    over = run("module", "verify", *WHO, root, "layout")
+    assert over.code == "trust.artifact.expired"
+    assert "expected 2027-01-15T08:00:00Z to 2027-01-15T08:10:00Z; found 2027-01-15T08:10:01Z" in over.err
+    assert over.err.index(": expired: ") < over.err.index(": key: "), "what says most comes first"
 
 
 @pytest.mark.parametrize(
@@ -75,13 +81,48 @@ def test_by_a_certificate(run: Run, digest: str, tmp_path: Path, root: str, monk
         (["--key=other.pub"], 3, "trust.artifact.key"),
         (["--key=x.pub", "--require-log"], 2, "trust.artifact.policy"),
         (["--key=x.pub", "--require-log", "--trust-root=root.json"], 2, "trust.artifact.policy"),
-        (["--key=chain.pem"], 3, "trust.keys.label"),
-        (["--key=nowhere.pub"], 4, "cli.system"),
+        (["--key=chain.pem"], 2, "trust.keys.label"),
+        (["--key=nowhere.pub"], 2, "cli.keys.no-file"),
     ],
 )
 def test_refusals(run: Run, options: list[str], status: int, code: str) -> None:
     answer = run("module", "verify", *options, "layout")
     assert (answer.status, answer.code, answer.out) == (status, code, b"")
+
+
+def test_a_secret_key_for_a_public_one(run: Run) -> None:
+    Path("x.key").write_bytes(keys.private_pem(KEY))
+    answer = run("module", "verify", "--key=x.key", "layout")
+    assert (answer.status, answer.code) == (2, "trust.keys.label")
+    assert "x.key is no public key" in answer.err
+    assert "found: PRIVATE KEY" in answer.err
+    assert "that may be x.pub" in answer.err
+    Path("x.pub").unlink()
+    assert "powernode keys show --public x.key" in run("module", "verify", "--key=x.key", "layout").err
+
+
+def test_which_keys_were_asked_for_and_which_signed(run: Run, tmp_path: Path) -> None:
+    store, made = layout_store(tmp_path / "once")
+    fill(store, made)
+    list(sign(store, "v1.0.0", Signer(key=KEY)))
+    other = keys.load_public(Path("other.pub").read_bytes())
+    answer = run("module", "verify", "--key=other.pub", "once/layout").err
+    assert f"expected: key {keys.key_id(other)}" in answer
+    assert f"found: a signature that calls its key {keys.key_id(KEY)}" in answer
+
+
+def test_a_pattern_for_less_than_the_whole_name(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, _ = layout_store(tmp_path)
+    list(sign(store, "v1.0.0", certified()))
+    monkeypatch.setattr("time.time", lambda: NOW + 300.5)
+    words = ["module", "verify", "--trust-root=root.json", "layout"]
+    answer = run(*words, f"--identity-regexp={SUBJECT.rpartition('/')[0]}", f"--issuer={GITEA}")
+    assert answer.code == "trust.artifact.identity"
+    assert "has to match the whole name: add .*" in answer.err
+    answer = run(*words, "--identity-regexp=https://elsewhere.example", f"--issuer={GITEA}")
+    assert answer.code == "trust.artifact.identity"
+    assert "add .*" not in answer.err
+    assert "a / at the end" in run(*words, f"--identity={SUBJECT}", f"--issuer={GITEA}/").err
 
 
 def test_what_is_said_about_it(run: Run, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from powernode.base.errors import MachineError
+from powernode.base.errors import MachineError, OperatorError
 from powernode.linux import files
 from powernode.module import place as places
 from powernode.module.place import beside, put
@@ -133,3 +133,18 @@ def test_it_is_gone_after_a_failure_too(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         fail()
     assert names(tmp_path) == []
+
+
+def test_only_a_folder_makes_room(tmp_path: Path) -> None:
+    new, target = folder(tmp_path / "new", "new"), folder(tmp_path / "target", "old")
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(target)
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    before = names(tmp_path)
+    for name in ("file", "link", "dangling"):
+        with pytest.raises(OperatorError) as refused:
+            put(new, tmp_path / name)
+        assert refused.value.code == "module.place.no-folder"
+    assert names(tmp_path) == before
+    assert (tmp_path / "file").read_text() == "mine"
+    assert (target / "content").read_text() == "old"

@@ -18,6 +18,7 @@ from powernode.base.errors import DataError, MachineError, OperatorError, Powern
 from powernode.composefs import image as images
 from powernode.module import directory as modules
 from powernode.module.expected import Expected
+from powernode.module.place import put
 from powernode.module.pull import ORIGIN, Pulled, entry_for, pull, pull_layout
 from powernode.module.push import push
 from powernode.module.signatures import gather
@@ -80,7 +81,7 @@ def registry(direct: Direct) -> Registry:
     return client(direct)
 
 
-def pulled(registry: Registry, version: str, directory: Path, **options: Path | None) -> Pulled:
+def pulled(registry: Registry, version: str, directory: Path, **options: Path | bool | None) -> Pulled:
     return pull(registry, registry.manifest(version).descriptor, directory, arch="amd64", **options)  # type: ignore[arg-type]
 
 
@@ -194,6 +195,80 @@ def test_a_damaged_module_is_made_whole(registry: Registry, versions: tuple[Made
     again = pulled(registry, "v1", tmp_path / "redis")
     assert (again.is_unchanged, again.fetched_objects) == (False, 2)
     assert contents(tmp_path / "redis") == contents(versions[0].module.directory)
+
+
+def _objects(store: Path) -> list[Path]:
+    return sorted(path for path in store.rglob("*") if path.is_file())
+
+
+def test_an_object_that_was_cut_short_is_not_unchanged(registry: Registry, tmp_path: Path) -> None:
+    whole = pulled(registry, "v1", tmp_path / "redis")
+    cut = _objects(tmp_path / "redis/objects")[0]
+    cut.chmod(0o644)
+    cut.write_bytes(b"")
+    again = pulled(registry, "v1", tmp_path / "redis")
+    assert (again.is_unchanged, again.fetched_objects, again.module) == (False, 1, whole.module)
+    assert pulled(registry, "v1", tmp_path / "redis").is_unchanged
+
+
+def test_changed_bytes_are_found_by_a_recheck(registry: Registry, versions: tuple[Made, Made], tmp_path: Path) -> None:
+    pulled(registry, "v1", tmp_path / "redis")
+    changed = _objects(tmp_path / "redis/objects")[0]
+    changed.chmod(0o644)
+    changed.write_bytes(changed.read_bytes()[::-1])
+    again = pulled(registry, "v1", tmp_path / "redis", recheck=True)
+    assert (again.is_unchanged, again.fetched_objects) == (False, 1)
+    assert contents(tmp_path / "redis") == contents(versions[0].module.directory)
+    assert pulled(registry, "v1", tmp_path / "redis", recheck=True).is_unchanged
+
+
+@pytest.mark.parametrize("data", [b"", None], ids=["cut-short", "changed"])
+def test_a_damaged_shared_store_is_refused(registry: Registry, tmp_path: Path, data: bytes | None) -> None:
+    pulled(registry, "v1", tmp_path / "one", store=tmp_path / "store")
+    damaged = _objects(tmp_path / "store")[0]
+    damaged.chmod(0o644)
+    damaged.write_bytes(damaged.read_bytes()[::-1] if data is None else data)
+    with pytest.raises(DataError) as caught:
+        pulled(registry, "v1", tmp_path / "two", store=tmp_path / "store")
+    assert caught.value.code == "module.pull.store-damaged"
+    assert caught.value.found == f"{damaged.parent.name}/{damaged.name}"
+    assert not (tmp_path / "two").exists()
+
+
+def test_another_pull_may_take_the_place_at_once(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put_and_lose(new: Path, place: Path) -> None:
+        put(new, place)
+        shutil.rmtree(place)
+
+    monkeypatch.setattr("powernode.module.pull.put", put_and_lose)
+    first = pulled(registry, "v1", tmp_path / "redis").module
+    assert (first.directory, first.facts.version) == (tmp_path / "redis", "0.1.0")
+
+
+def test_links_are_followed_and_what_cannot_be_replaced_is_refused(
+    registry: Registry, direct: Direct, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("real", "dangling"):
+        (tmp_path / f"to-{name}").symlink_to(tmp_path / name)
+    (tmp_path / "real").mkdir()
+    for name in ("real", "dangling"):
+        assert pulled(registry, "v1", tmp_path / f"to-{name}").module.directory == tmp_path / name
+        assert (tmp_path / f"to-{name}").is_symlink()
+        assert modules.read(tmp_path / name).facts.name == "redis"
+    (tmp_path / "file").touch()
+    (tmp_path / "here").mkdir()
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    monkeypatch.chdir(tmp_path / "here")
+    places = [(tmp_path / name, "exists") for name in ("file", "circle")]
+    for place, code in (*places, (tmp_path / "here", "in-use"), (Path(), "in-use")):
+        root = registry.manifest("v1").descriptor
+        direct.seen.clear()
+        with pytest.raises(OperatorError) as caught:
+            pull(registry, root, place, arch="amd64")
+        assert caught.value.code == f"module.pull.{code}"
+        assert not direct.seen
 
 
 def test_a_filesystem_that_cannot_replace(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

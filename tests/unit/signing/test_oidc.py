@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from powernode.base.errors import DataError, OperatorError
+from powernode.base.errors import DataError, OperatorError, PowernodeError
 from powernode.signing import jwks, oidc
-from powernode.signing.issuers import MAPPINGS, Issuer, encode, parse
+from powernode.signing.issuers import EXAMPLE, MAPPINGS, Issuer, encode, parse
 from unit.signing._tokens import CLAIMS, GITEA, KINDS, NOW, SUBJECT, TokenIssuer, url64
 
 OURS = Issuer.of(GITEA, "gitea")
@@ -213,6 +213,17 @@ class TestIssuers:
         with pytest.raises(DataError) as refusal:
             parse(json.dumps([{**one, "audiences": "x"}]).encode())
         assert refusal.value.code == "signing.issuers.unknown-key"
+
+    @pytest.mark.parametrize("document", ["{}", '["gitea"]', '[{"issuer": "https://git.example.org"}]'])
+    def test_what_is_no_list_of_issuers(self, document: str) -> None:
+        with pytest.raises(PowernodeError) as refusal:
+            parse(document.encode())
+        assert refusal.value.code in ("signing.issuers", "signing.issuers.missing")
+        assert "issuers[0] of" not in str(refusal.value)
+
+    def test_the_example(self) -> None:
+        (issuer,) = parse(f"[{EXAMPLE}]".encode())
+        assert (issuer.url, issuer.kind) == ("https://git.example.org", "gitea")
 
     def test_templates_name_claims(self) -> None:
         for rules in MAPPINGS.values():

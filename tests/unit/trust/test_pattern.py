@@ -24,6 +24,17 @@ def test_exact() -> None:
     assert (str(exact("a")), str(matching("a"))) == ("'a'", "/a/")
 
 
+def test_what_was_nearly_meant() -> None:
+    for expression in (r"https://git\.example\.org/acme", r"https://git\.example\.org/acme/", r".*/build\.yaml"):
+        assert "add .*" in (matching(expression).nearly(URL) or "")
+    assert matching(r"https://git\.example\.org/evil").nearly(URL) is None
+    assert "/ at the end" in (exact("https://id.example/").nearly("https://id.example") or "")
+    assert exact("https://id.example").nearly("https://id.example.evil") is None
+    start = time.monotonic()
+    assert matching("((a|aa)*){64}x").nearly("a/" * MAX_SUBJECT) is None
+    assert time.monotonic() - start < 5
+
+
 @pytest.mark.parametrize(
     ("expression", "yes", "no"),
     [

@@ -40,7 +40,7 @@ def run(arguments: Arguments) -> int:
     from powernode.base.errors import OperatorError
     from powernode.cli.keys.files import passphrase, write_new
     from powernode.signing import authority, ca, keys
-    from powernode.signing.issuers import Issuer
+    from powernode.signing.issuers import EXAMPLE, Issuer
 
     folder = arguments.operands[0]
     name = arguments.name or os.path.basename(os.path.abspath(folder))
@@ -65,5 +65,5 @@ def run(arguments: Arguments) -> int:
     print(f"{folder}: authority {name!r}, root id {identifier}")
     print(f"it can issue until {made.intermediate.not_valid_after_utc:%Y-%m-%d}; now move {folder}/root.key to a safe")
     if not issuers:
-        print(f"it takes no tokens yet: name issuers in {folder}/issuers.json")
+        print(f"it takes no tokens yet: name issuers in {folder}/issuers.json, such as [{EXAMPLE}]")
     return 0

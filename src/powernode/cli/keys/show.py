@@ -52,11 +52,17 @@ def run(arguments: Arguments) -> int:
 
 
 def _key(path: str, data: bytes) -> tuple[PublicKey, str]:
-    from powernode.cli.keys.files import load_key
+    from powernode.base.errors import OperatorError
+    from powernode.cli.keys.files import about, load_key
     from powernode.signing import keys
 
     if b"-----BEGIN PUBLIC KEY-----" in data:
-        return keys.load_public(data), "public key"
+        with about(path, is_argument=True):
+            return keys.load_public(data), "public key"
+    if b"PRIVATE KEY-----" not in data:
+        raise OperatorError(
+            "signing.key", f"{path} holds no key", expected="PEM of a secret or public key, or of certificates"
+        )
     kind = "secret key, encrypted" if b"-----BEGIN ENCRYPTED " in data else "secret key, not encrypted"
     return load_key(path).public_key(), kind
 

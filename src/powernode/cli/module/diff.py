@@ -20,10 +20,11 @@ COMMAND = Command(
     "module diff",
     f"{MODULE} {MODULE}",
     "Says what differs between two modules: the manifest, packages, files with what changed in them, and how much a "
-    "node that has the first one reads to have the second. Each is a layout, a module directory or a reference.",
+    "node that has the first one reads to have the second. Each is a layout, a module directory or a reference. "
+    "A build takes the place of the one before it, which is still in the registry, or where it was pulled.",
     options=(ARCH, *REGISTRY_OPTIONS, Option("--json", None, "one JSON object for machines")),
-    example="powernode module diff build/oci:v0.1.0 build/oci:v0.2.0\n"
-    "powernode module diff --arch=amd64 registry.example.com/acme/redis:v0.1.0 build/oci",
+    example="powernode module diff --arch=amd64 registry.example.com/acme/redis:v0.1.0 build/oci\n"
+    "powernode module diff modules/redis build/oci",
     least=2,
     most=2,
 )
@@ -66,6 +67,7 @@ def _facts(found: Difference) -> dict[str, object]:
     transfer = found.transfer
     return {
         "same_image": found.same_image,
+        "whole_manifest": found.whole_manifest,
         "manifest": [{"field": each.field, "before": each.before, "after": each.after} for each in found.fields],
         "packages": None
         if found.packages is None
@@ -101,6 +103,8 @@ def _lines(before: Part, after: Part, found: Difference) -> Iterator[str]:
     if found.fields:
         yield "manifest:"
         yield from (f"  {clean(each.field)}: {_value(each.before)} -> {_value(each.after)}" for each in found.fields)
+    if not found.whole_manifest:
+        yield "manifest: a module directory has only name, version and globs of it; the rest is not compared"
     if found.packages:
         yield "packages:"
     for package in found.packages or ():

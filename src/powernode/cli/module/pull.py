@@ -15,8 +15,15 @@ if TYPE_CHECKING:
     from powernode.oci.client import Registry
     from powernode.oci.documents import Descriptor
     from powernode.oci.reference import Reference
+    from powernode.trust.artifact import Proof
 
 _DANGER = "--insecure-unverified"
+_NAMES = {
+    "unchanged": "was there already",
+    "layer_bytes": "bytes read of the layer",
+    "fetched_objects": "objects fetched",
+    "fetched_blobs": "blobs fetched",
+}
 
 COMMAND = Command(
     "module pull",
@@ -31,6 +38,7 @@ COMMAND = Command(
         *POLICY_OPTIONS,
         MODULE_OPTION,
         Option(_DANGER, None, "DANGER: take it from whoever it comes, with nothing verified but digests"),
+        Option("--recheck", None, "also read what is there already, and fetch again what was changed"),
         Option("--jobs", "N", "how many requests at a time", natural, default=4),
         *REGISTRY_OPTIONS,
         Option("--json", None, "one JSON object for machines"),
@@ -44,41 +52,54 @@ COMMAND = Command(
 def run(arguments: Arguments) -> int:
     import json
 
+    from powernode.base.text import clean
     from powernode.cli.image.options import host_arch
     from powernode.cli.module.opening import versioned
     from powernode.cli.module.registry import open_registry
     from powernode.cli.module.traffic import traffic_of
 
     reference, version = versioned(arguments.operands[0])
-    if arguments.layout and arguments.store:
-        raise OperatorError("cli.option", "--layout and --store exclude each other")
+    for other in ("store", "recheck"):
+        if arguments.layout and getattr(arguments, other):
+            raise OperatorError("cli.option", f"--layout and --{other} exclude each other")
     registry = open_registry(reference, arguments)
-    root, verified = _verified(registry, version, arguments)
+    root, proof = _verified(registry, version, arguments)
     if arguments.layout:
         said = _to_layout(registry, root, reference, arguments)
     else:
         said = _to_directory(registry, root, reference, arguments.arch or host_arch(), arguments)
     traffic = traffic_of(registry)
     if arguments.json:
-        head = {"reference": str(reference.pinned(root.digest)), "digest": root.digest, "verified": verified}
+        head = {"reference": str(reference.pinned(root.digest)), "digest": root.digest, "verified": proof is not None}
         print(json.dumps({**head, **said, "traffic": traffic}))
         return 0
     print(f"pulled {reference.pinned(root.digest)}")
-    print(f"  {'verified' if verified else 'NOT VERIFIED'}")
+    print(f"  {'NOT VERIFIED' if proof is None else clean(f'verified: signed by {_by(proof)}')}")
     for name, value in said.items():
-        print(f"  {name.replace('_', ' ')}: {value}")
+        print(f"  {_NAMES.get(name, name.replace('_', ' '))}: {_text(value)}")
     print(f"  on the wire: {traffic['received_bytes']:,} bytes in, {traffic['sent_bytes']:,} out")
     return 0
 
 
-def _verified(registry: Registry, version: str, arguments: Arguments) -> tuple[Descriptor, bool]:
+def _by(proof: Proof) -> str:
+    return f"key {proof.key_id}" if proof.key_id is not None else f"{proof.subject}, says {proof.issuer}"
+
+
+def _text(value: str | int | bool) -> str:
+    """For people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else value
+
+
+def _verified(registry: Registry, version: str, arguments: Arguments) -> tuple[Descriptor, Proof | None]:
     """What the version stands for, after its signatures were looked at; or, loudly, without."""
     if arguments.insecure_unverified:
         policies = [option.name for option in POLICY_OPTIONS if getattr(arguments, option.key)]
         if policies:
             raise OperatorError("cli.module.pull", f"{_DANGER} and {policies[0]} exclude each other")
         print(f"warning: {_DANGER}: nobody knows who made this module", file=sys.stderr)
-        return registry.manifest(version).descriptor, False
+        return registry.manifest(version).descriptor, None
     import time
 
     from powernode.cli.module.verify import policy_of
@@ -90,7 +111,7 @@ def _verified(registry: Registry, version: str, arguments: Arguments) -> tuple[D
     policy, anything = policy_of(arguments), Expected()
     store = RegistryStore(registry)
     verified = verify_reference(store, version, policy, now=int(time.time()), expected=anything)
-    return verified.descriptor, True
+    return verified.descriptor, verified.proof
 
 
 def _to_directory(
@@ -110,6 +131,7 @@ def _to_directory(
             arch=arch,
             store=Path(arguments.store) if arguments.store else None,
             expected=Expected.by(reference, name=arguments.module),
+            recheck=arguments.recheck,
             jobs=max(1, arguments.jobs),
             progress=progress.callback(),
         )

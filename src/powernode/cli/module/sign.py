@@ -68,12 +68,15 @@ def run(arguments: Arguments) -> int:
     ):
         done.append(each)
         if not arguments.json:
-            print(f"{clean(each.what)} {each.digest}\n  {each.where}")
+            print(f"signed {clean(each.what)} {each.digest}\n  {each.where}")
     if arguments.json:
         import json
 
         signatures = [{"digest": each.digest, "what": each.what, "where": each.where} for each in done]
         print(json.dumps({"digest": done[-1].digest, "signer": _described(signer), "signatures": signatures}))
+        return 0
+    many = f"{len(done)} signature{'' if len(done) == 1 else 's'}"
+    print(f"{many} by {', '.join(f'{name} {clean(value)}' for name, value in _described(signer).items())}")
     return 0
 
 
@@ -120,10 +123,9 @@ def _signer(arguments: Arguments, services: Services | None) -> tuple[Signer, St
             raise OperatorError("cli.module.signer", f"--{chosen[0]} needs {option}", expected=f"{option}=FILE")
     from powernode.cli.keys.files import read
 
-    token = read(arguments.identity_token)
     if services is not None and arguments.fulcio:
-        return services.certified(arguments.fulcio, token), None
-    return _by_authority(arguments.ca, token, read(arguments.jwks), arguments.issuer)
+        return services.certified(arguments.fulcio, read(arguments.identity_token)), None
+    return _by_authority(arguments.ca, arguments.identity_token, arguments.jwks, arguments.issuer)
 
 
 def _by_key(path: str) -> Signer:
@@ -133,34 +135,50 @@ def _by_key(path: str) -> Signer:
     return Signer(key=load_key(path))
 
 
-def _by_authority(folder: str, token: bytes, key_set: bytes, url: str | None) -> tuple[Signer, Stamper]:
+def _by_authority(folder: str, token: str, key_set: str, url: str | None) -> tuple[Signer, Stamper]:
+    """`token` and `key_set` are files."""
     import time
     from pathlib import Path
 
+    from powernode.cli.keys.files import about, read
     from powernode.signing import authority, ca, jwks, oidc
     from powernode.signing.artifact import Signer
     from powernode.signing.keys import new_key
 
     now = int(time.time())
     issuing, issuers = authority.load(Path(folder))
-    identity = oidc.verify(token, _issuer(issuers, url), jwks.parse(key_set), now=now)
+    issuer = _issuer(folder, issuers, url)
+    with about(key_set):
+        public = jwks.parse(read(key_set))
+    with about(token):
+        identity = oidc.verify(read(token), issuer, public, now=now)
     key = new_key("ecdsa-p256")
     certificate = ca.issue(issuing, key.public_key(), ca.prove(key, identity.challenge), identity, now=now)
     return Signer(key=key, certificate=certificate, chain=issuing.chain), issuing.stamper
 
 
-def _issuer(issuers: Sequence[Issuer], url: str | None) -> Issuer:
+def _issuer(folder: str, issuers: Sequence[Issuer], url: str | None) -> Issuer:
     """Whose keys they are is not for the token to say: one issuer would name what is another's."""
+    from powernode.signing.issuers import EXAMPLE
+
     found = [each for each in issuers if url in (None, each.url)]
-    if len(found) != 1:
+    if len(found) == 1:
+        return found[0]
+    if not issuers:
         raise OperatorError(
             "cli.module.signer",
-            "whose token is it?",
-            expected=" or ".join(f"--issuer={each.url}" for each in issuers)
-            or "an issuer in the authority's issuers.json",
-            found=url,
+            f"the authority in {folder} takes nobody's tokens",
+            expected="an issuer in its issuers.json",
+            found="an empty list",
+            hint=f"write into {folder}/issuers.json: [{EXAMPLE}]",
         )
-    return found[0]
+    raise OperatorError(
+        "cli.module.signer",
+        "whose token is it?" if url is None else f"the authority in {folder} takes no tokens of this issuer",
+        expected=" or ".join(f"--issuer={each.url}" for each in issuers),
+        found=url or f"{len(issuers)} issuers in {folder}/issuers.json",
+        hint=None if url is None else f"if it may sign, name it in {folder}/issuers.json",
+    )
 
 
 def _described(signer: Signer) -> dict[str, str]:

@@ -102,11 +102,11 @@ def run(arguments: Arguments) -> int:
 
 def policy_of(arguments: Arguments) -> Policy:
     """What POLICY_OPTIONS ask for."""
-    from powernode.cli.keys.files import read
+    from powernode.cli.keys.files import public_keys, read
     from powernode.module.verify import read_policy
 
     return read_policy(
-        keys=[read(path) for path in arguments.key],
+        keys=[public_keys(path) for path in arguments.key],
         identity=arguments.identity,
         identity_regexp=arguments.identity_regexp,
         issuer=arguments.issuer,
@@ -154,7 +154,8 @@ def _print(title: str, said: dict[str, str | int]) -> None:
 
 def _said(digest: str, proof: Proof) -> dict[str, str | int]:
     """For people and machines alike; what is not known is left out."""
-    from datetime import UTC, datetime
+    from powernode.module.subject import rfc3339
+    from powernode.trust.policy import TimeSource
 
     said: dict[str, str | int | None] = {
         "digest": digest,
@@ -167,9 +168,10 @@ def _said(digest: str, proof: Proof) -> dict[str, str | int]:
         "time_from": proof.time_source.value if proof.time_source else None,
     }
     if proof.signed_at is not None:
-        said["signed_at"] = f"{datetime.fromtimestamp(proof.signed_at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        # By our clock nothing is known but that the certificate is valid now.
+        said["checked_at" if proof.time_source is TimeSource.CLOCK else "signed_at"] = rfc3339(proof.signed_at)
     if proof.certificate is not None:
         from powernode.trust.x509 import read
 
-        said["until"] = f"{datetime.fromtimestamp(read(proof.certificate).not_after, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        said["until"] = rfc3339(read(proof.certificate).not_after)
     return {name: value for name, value in said.items() if value is not None}
