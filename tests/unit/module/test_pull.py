@@ -6,15 +6,13 @@ from __future__ import annotations
 import io
 import json
 import os
-import random
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from powernode import native
-from powernode.base.errors import DataError, MachineError, OperatorError, PowernodeError
+from powernode.base.errors import DataError, MachineError, OperatorError
 from powernode.composefs import image as images
 from powernode.module import directory as modules
 from powernode.module.expected import Expected
@@ -26,79 +24,15 @@ from powernode.module.signing_stores import LayoutStore, RegistryStore
 from powernode.module.verify import read_policy, verify_reference
 from powernode.net.http import Headers, Request, Response
 from powernode.oci.client import Registry
-from powernode.oci.documents import Descriptor, Index, Manifest, Platform, describe
+from powernode.oci.documents import Descriptor, Manifest, describe
 from powernode.oci.layout import Layout
 from powernode.oci.reference import Reference
 from powernode.trust.artifact import Kind
-from support._oci_modules import TAG, Made, make
-from support.registry import Direct, client, handler
+from support._oci_modules import TAG, Made
+from support.registry import Direct, client
+from unit.module._pulls import FILES, blob_requests, contents, layer_of, pulled
 
-FILES = 40
-TIME = 1_700_000_000
-
-
-def _tree(folder: Path, *, changed: int = 0) -> Path:
-    """Files without repetitions, in which everything has the same time."""
-    chance = random.Random(7)
-    (folder / "etc").mkdir(parents=True)
-    for number in range(FILES):
-        data = chance.randbytes(20_000)
-        (folder / f"etc/f{number}").write_bytes(data if number >= changed else data[::-1])
-    (folder / "etc/link").symlink_to("f0")
-    for path in [folder, *folder.rglob("*")]:
-        os.utime(path, (TIME, TIME), follow_symlinks=False)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def _quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The registry waits for the disk after every step; nobody pulls the plug here."""
-    monkeypatch.setattr(os, "fsync", lambda fd: os.fstat(fd) and None)
-
-
-@pytest.fixture(scope="module")
-def versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Made]:
-    """Two versions; in the second one, two files are different."""
-    folder = tmp_path_factory.mktemp("versions")
-    made = []
-    for name, changed in (("old", 0), ("new", 2)):
-        (folder / name).mkdir()
-        made.append(make(folder / name, _tree(folder / name / "tree", changed=changed)))
-    return made[0], made[1]
-
-
-@pytest.fixture
-def direct(tmp_path: Path, versions: tuple[Made, Made]) -> Direct:
-    direct = Direct(handler(tmp_path / "registry"))
-    for name, made in zip(("v1", "v2"), versions, strict=True):
-        push(made.layout, made.index, client(direct), tags=[name])
-    direct.seen.clear()
-    return direct
-
-
-@pytest.fixture
-def registry(direct: Direct) -> Registry:
-    return client(direct)
-
-
-def pulled(registry: Registry, version: str, directory: Path, **options: Path | bool | None) -> Pulled:
-    return pull(registry, registry.manifest(version).descriptor, directory, arch="amd64", **options)  # type: ignore[arg-type]
-
-
-def contents(directory: Path) -> dict[str, bytes]:
-    """The objects and the image."""
-    files = [path for path in directory.rglob("*") if path.is_file() and path.name not in (ORIGIN, "module.json")]
-    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
-
-
-def layer_of(made: Made) -> Descriptor:
-    manifest = made.layout.document(made.manifests[0])
-    assert isinstance(manifest, Manifest)
-    return manifest.layers[0]
-
-
-def blob_requests(direct: Direct, made: Made) -> list[Request]:
-    return [each for each in direct.seen if each.url.path.endswith(layer_of(made).digest)]
+pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
 def test_the_same_module_comes_out(registry: Registry, versions: tuple[Made, Made], tmp_path: Path) -> None:
@@ -305,106 +239,6 @@ def test_architectures(registry: Registry, versions: tuple[Made, Made], tmp_path
     with pytest.raises(DataError) as lied:
         pull(registry, arm, tmp_path / "lied", arch="amd64")
     assert lied.value.code == "module.pull.architecture"
-
-
-def _other_bytes(data: bytes) -> bytes:
-    return bytes(len(data))
-
-
-class TestARegistryThatLies:
-    """Whatever it changes, the old module stays as it was and nothing else is left."""
-
-    def _attacked(
-        self, direct: Direct, tmp_path: Path, change: Callable[[Request], Response | None], code: str
-    ) -> None:
-        registry = client(direct)
-        pulled(registry, "v1", tmp_path / "redis")
-        before = contents(tmp_path / "redis")
-        root = registry.manifest("v2").descriptor
-        direct.change = change
-        with pytest.raises(PowernodeError) as caught:
-            pull(registry, root, tmp_path / "redis", arch="amd64")
-        assert caught.value.code == code
-        assert contents(tmp_path / "redis") == before
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["redis", "registry"]
-
-    @staticmethod
-    def _instead(direct: Direct, path: str, change: Callable[[bytes], bytes]) -> Callable[[Request], Response | None]:
-        def answer(request: Request) -> Response | None:
-            if path not in request.url.path:
-                return None
-            direct.change = lambda _: None
-            response = direct.open(request)
-            direct.change = answer
-            return Response(request, response.status, response.headers, io.BytesIO(change(response.read_all())))
-
-        return answer
-
-    def test_another_manifest(self, direct: Direct, versions: tuple[Made, Made], tmp_path: Path) -> None:
-        old, new = versions
-        other = old.layout.read(old.manifests[0], max_bytes=1 << 20)
-
-        def change(request: Request) -> Response | None:
-            if not request.url.path.endswith(new.manifests[0].digest):
-                return None
-            return Response(request, 200, Headers(), io.BytesIO(other))
-
-        self._attacked(direct, tmp_path, change, "oci.manifest.digest")
-
-    def test_another_configuration(self, direct: Direct, versions: tuple[Made, Made], tmp_path: Path) -> None:
-        manifest = versions[1].layout.document(versions[1].manifests[0])
-        assert isinstance(manifest, Manifest)
-        change = self._instead(direct, manifest.config.digest, _other_bytes)
-        self._attacked(direct, tmp_path, change, "oci.blob.digest")
-
-    def test_another_table_of_contents(self, direct: Direct, versions: tuple[Made, Made], tmp_path: Path) -> None:
-        change = self._instead(direct, layer_of(versions[1]).digest, _other_bytes)
-        self._attacked(direct, tmp_path, change, "module.layer.toc-digest")
-
-    def test_other_contents(self, direct: Direct, versions: tuple[Made, Made], tmp_path: Path) -> None:
-        """The table of contents is right, and then a file is not what it says."""
-        asked = 0
-
-        def flip(data: bytes) -> bytes:
-            nonlocal asked
-            asked += 1
-            return data if asked == 1 else data[:-30] + bytes([data[-30] ^ 1]) + data[-29:]
-
-        change = self._instead(direct, layer_of(versions[1]).digest, flip)
-        registry = client(direct)
-        pulled(registry, "v1", tmp_path / "redis")
-        before = contents(tmp_path / "redis")
-        root = registry.manifest("v2").descriptor
-        direct.change = change
-        with pytest.raises(PowernodeError) as caught:
-            pull(registry, root, tmp_path / "redis", arch="amd64")
-        assert caught.value.code.startswith(("module.layer.", "archive."))
-        assert contents(tmp_path / "redis") == before
-
-    def test_an_artifact_that_contradicts_itself(
-        self, versions: tuple[Made, Made], direct: Direct, tmp_path: Path
-    ) -> None:
-        """Signed or not: the annotation must be the digest of what is in the layer."""
-        old, new = versions
-        manifest = new.layout.document(new.manifests[0])
-        assert isinstance(manifest, Manifest)
-        name = "composefs.layer.erofs.v1.fsverity-sha256-12"
-        lying = manifest.layers[0].with_annotations({**manifest.layers[0].annotations, name: old.module.digest.hex})
-        data = Manifest(
-            config=manifest.config,
-            layers=(lying,),
-            artifact_type=manifest.artifact_type,
-            annotations=manifest.annotations,
-        ).encode()
-        registry = client(direct)
-        registry.push_manifest(data, manifest.media_type)
-        descriptor = describe(data, manifest.media_type, platform=Platform(architecture="amd64"))
-        index = Index(manifests=(descriptor,)).encode()
-        registry.push_manifest(index, "application/vnd.oci.image.index.v1+json", tag="lie")
-        with pytest.raises(DataError) as caught:
-            pulled(registry, "lie", tmp_path / "redis")
-        assert caught.value.code == "module.pull.composefs"
-        assert not (tmp_path / "redis").exists()
 
 
 def _requests(direct: Direct) -> list[str]:
